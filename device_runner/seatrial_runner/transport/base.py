@@ -1,0 +1,71 @@
+"""How a device is reached: four verbs, whatever the wire.
+
+A transport knows bytes, files and processes; it knows nothing of models. Everything that is the same for all of
+them (quoting, end markers, process groups, the content-addressed cache) lives here, once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..deadline import Deadline
+
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a finished remote process left: exit code (negative: killed by that signal), bytes of both streams."""
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def ok(self) -> bool:
+        """True when the process exited with 0."""
+        return self.returncode == 0
+
+
+class Transport(ABC):
+    """A connection to one device. Use as a context manager; `close` is safe to call twice."""
+
+    name: str
+    root: str  # absolute folder on the device that is ours: blobs/, runs/, lease
+
+    @abstractmethod
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: Deadline,
+        stdin: bytes = b"",
+        max_output: int = 64 << 20,
+    ) -> Completed:
+        """Run one program on the device, in its own process group, killed there at the deadline.
+
+        Raises LinkLostError when the output ended without its end marker, DeadlineError at the deadline.
+        """
+
+    @abstractmethod
+    def push(self, source: Path, remote: str, *, deadline: Deadline, progress: Progress | None = None) -> int:
+        """Copy a file to the device: temporary name, sha256 checked there, then renamed. Return the bytes sent."""
+
+    @abstractmethod
+    def pull(self, remote: str, target: Path, *, deadline: Deadline, max_bytes: int = 1 << 30) -> int:
+        """Copy a file from the device to ``target``, atomically. Return its size in bytes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the connection."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
