@@ -1,0 +1,210 @@
+"""What was measured, as it is kept: raw, in ns and bytes, immutable. Statistics are computed from it on read.
+
+History of the format of trial.json (key ``schema``):
+- ``seatrial.trial/1``: first.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from seatrial_targets.errors import Status
+
+TRIAL_SCHEMA = "seatrial.trial/1"
+Nanoseconds = Annotated[int, Field(ge=0, lt=2**53)]
+Bytes = Annotated[int, Field(ge=0, lt=2**53)]
+Text = Annotated[str, Field(max_length=4096)]
+
+
+class Record(BaseModel):
+    """Frozen; an unknown key is an error, since device output is untrusted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class OutputCheck(Record):
+    """One output on the device against its golden value, before any timing."""
+
+    name: Text
+    rel_l2: float  # ||out - golden|| / ||golden||; inf when the golden norm is 0 and the output's is not
+    max_abs: float
+    nonfinite: int  # NaN and infinite elements where the golden value is finite
+    argmax_equal: bool
+    tolerance: float
+    ok: bool
+
+
+class Memory(Record):
+    """Peaks of the agent's own process, in bytes; None where the kernel does not tell."""
+
+    baseline_rss: Bytes | None  # before the library is loaded
+    peak_load: Bytes | None  # VmHWM after library, session and first inference
+    peak_inference: Bytes | None  # VmHWM over the inferences alone, after it was reset
+    pss: Bytes | None  # after the inferences
+    hwm_reset: bool  # False: the kernel refused the reset, so peak_inference includes the load
+
+
+class ArmResult(Record):
+    """What the agent measured of one model. Samples are in the order in which they were taken."""
+
+    session_ns: Nanoseconds  # CreateSession
+    first_ns: Nanoseconds  # first inference
+    warmup_iterations: int
+    checks: tuple[OutputCheck, ...]
+    wall_ns: tuple[Nanoseconds, ...] = ()
+    cpu_ns: tuple[Nanoseconds, ...] = ()
+
+
+class EnergySample(Record):
+    """One reading of every counter, at CLOCK_MONOTONIC ``t_ns``; None where a read failed."""
+
+    t_ns: Nanoseconds
+    values: tuple[int | None, ...]
+
+
+class EnergyWindows(Record):
+    """Idle, burst, idle: when each began and ended (CLOCK_MONOTONIC ns), inferences in the burst, raw samples."""
+
+    counters: tuple[Text, ...]
+    idle_before: tuple[Nanoseconds, Nanoseconds]
+    burst: tuple[Nanoseconds, Nanoseconds]
+    idle_after: tuple[Nanoseconds, Nanoseconds]
+    inferences: int
+    samples: tuple[EnergySample, ...]
+
+
+class AgentFailure(Record):
+    """Why the agent gave no figures. ``kind`` says whose fault it is."""
+
+    stage: Literal["job", "library", "session", "input", "check", "run", "energy"]
+    kind: Literal["user_error", "harness_error", "device_error"]
+    message: Text
+
+
+class AgentResult(Record):
+    """The one JSON object that an agent prints."""
+
+    agent: Literal["native", "python"]
+    agent_version: Text
+    status: Literal["ok", "error"]
+    error: AgentFailure | None = None
+    machine: Text = ""
+    kernel: Text = ""
+    runtime_version: Text = ""
+    dlopen_ns: Nanoseconds | None = None
+    start_ns: Nanoseconds | None = None  # from the process's start to the first output, CLOCK_BOOTTIME
+    cpus: int | None = None
+    threads: int | None = None
+    voluntary_switches: int | None = None
+    involuntary_switches: int | None = None
+    major_faults: int | None = None
+    arms: dict[Literal["a", "b"], ArmResult] = Field(default_factory=dict)
+    memory: Memory | None = None
+    energy: EnergyWindows | None = None
+
+
+class DeviceState(Record):
+    """The device at one moment; None or empty where it does not tell. Temperatures in degrees Celsius, clocks in kHz."""
+
+    unix_ns: Nanoseconds
+    os: Text = ""
+    kernel: Text = ""
+    machine: Text = ""
+    model: Text = ""
+    cpu_count: int | None = None
+    governors: dict[Text, Text] = Field(default_factory=dict)
+    frequencies_khz: dict[Text, int] = Field(default_factory=dict)
+    temperatures_c: dict[Text, float] = Field(default_factory=dict)
+    throttled: bool | None = None
+    battery_percent: float | None = None
+    charging: bool | None = None
+    load_1m: float | None = None
+    memory_total: Bytes | None = None
+    memory_available: Bytes | None = None
+    disk_free: Bytes | None = None
+    boot_id: Text = ""
+
+
+RunKind = Literal["solo", "duet", "memory", "energy"]
+
+
+class Run(Record):
+    """One fresh process on the device: the unit of replication.
+
+    ``arms`` maps the agent's arm to a bundle of the trial ("candidate", "baseline"); ``invalid`` says why a run that
+    ended well must not count.
+    """
+
+    index: int
+    kind: RunKind
+    arms: dict[Literal["a", "b"], Literal["candidate", "baseline"]]
+    first: Literal["a", "b"] = "a"
+    status: Status
+    reason: Text = ""
+    invalid: Text = ""
+    started_unix_ns: Nanoseconds
+    duration_ns: Nanoseconds
+    result: AgentResult | None = None
+
+    @property
+    def counts(self) -> bool:
+        """True when this run may enter a statistic."""
+        return self.status == "ok" and not self.invalid and self.result is not None
+
+
+class DeviceInfo(Record):
+    """Which device it was, as far as a result must know. ``stamp`` names what is not real hardware, or is empty."""
+
+    name: Text
+    target: Text
+    transport: Text
+    stamp: Text = ""
+
+
+class BundleInfo(Record):
+    """Which bundle it was: digest and the figures of its manifest that a verdict needs."""
+
+    digest: Text
+    name: Text
+    target: Text
+    precision: Text
+    size_bytes: Bytes
+    parity: dict[str, float] = Field(default_factory=dict)  # sqnr_db, max_abs, top1_agreement, ...
+    accuracy: dict[str, float] = Field(default_factory=dict)
+
+
+class Trial(Record):
+    """A series of runs of one bundle, or of two interleaved, on one device in one session."""
+
+    schema_: Literal["seatrial.trial/1"] = Field(default=TRIAL_SCHEMA, alias="schema")
+    id: Text
+    seatrial_version: Text
+    started_unix_ns: Nanoseconds
+    finished_unix_ns: Nanoseconds | None = None
+    status: Status = "ok"
+    reason: Text = ""
+    device: DeviceInfo
+    bundles: dict[Literal["candidate", "baseline"], BundleInfo]
+    settings: dict[str, Any] = Field(default_factory=dict)
+    before: DeviceState | None = None
+    after: DeviceState | None = None
+    runs: tuple[Run, ...] = ()
+    notes: tuple[Text, ...] = ()
+
+    def of(self, kind: RunKind, bundle: str | None = None) -> tuple[Run, ...]:
+        """Return the runs of ``kind`` that count, of ``bundle`` if one is named, in the order they were made."""
+        return tuple(
+            run for run in self.runs if run.kind == kind and run.counts and (bundle is None or bundle in run.arms.values())
+        )
+
+
+def agent_arm(run: Run, bundle: str) -> ArmResult:
+    """Return what the agent measured of ``bundle`` in ``run``. Raises KeyError when it was not in it."""
+    arm = next(a for a, b in run.arms.items() if b == bundle)
+    if run.result is None:
+        raise KeyError(bundle)
+    return run.result.arms[arm]
+
+
