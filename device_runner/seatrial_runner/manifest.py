@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-BUNDLE_SCHEMA = "seatrial.bundle/1"
+BUNDLE_SCHEMA: Literal["seatrial.bundle/1"] = "seatrial.bundle/1"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 DType = Literal[
     "float32", "float16", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"
@@ -58,7 +58,9 @@ class Manifest(ManifestPart):
     inputs: tuple[TensorEntry, ...]
     outputs: tuple[TensorEntry, ...]
     size_bytes: int  # of the artifact files together
-    precision_summary: dict[str, int] = Field(default_factory=dict)  # e.g. {"int8": 49, "float32": 3} nodes with weights
+    precision_summary: dict[str, int] = Field(
+        default_factory=dict
+    )  # e.g. {"int8": 49, "float32": 3} nodes with weights
     parity: dict[str, float] = Field(default_factory=dict)  # sqnr_db, max_abs, top1_agreement, images
     accuracy: dict[str, float] = Field(default_factory=dict)
     toolchain: dict[str, str] = Field(default_factory=dict)

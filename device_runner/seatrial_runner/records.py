@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from seatrial_targets.errors import Status
 
-TRIAL_SCHEMA = "seatrial.trial/1"
+TRIAL_SCHEMA: Literal["seatrial.trial/1"] = "seatrial.trial/1"
 Nanoseconds = Annotated[int, Field(ge=0, lt=2**53)]
 Bytes = Annotated[int, Field(ge=0, lt=2**53)]
 Text = Annotated[str, Field(max_length=4096)]
@@ -106,7 +106,7 @@ class AgentResult(Record):
 
 
 class DeviceState(Record):
-    """The device at one moment; None or empty where it does not tell. Temperatures in degrees Celsius, clocks in kHz."""
+    """The device at one moment; None or empty where it does not tell. Temperatures in Celsius, clocks in kHz."""
 
     unix_ns: Nanoseconds
     os: Text = ""
@@ -196,7 +196,9 @@ class Trial(Record):
     def of(self, kind: RunKind, bundle: str | None = None) -> tuple[Run, ...]:
         """Return the runs of ``kind`` that count, of ``bundle`` if one is named, in the order they were made."""
         return tuple(
-            run for run in self.runs if run.kind == kind and run.counts and (bundle is None or bundle in run.arms.values())
+            run
+            for run in self.runs
+            if run.kind == kind and run.counts and (bundle is None or bundle in run.arms.values())
         )
 
 
@@ -206,5 +208,3 @@ def agent_arm(run: Run, bundle: str) -> ArmResult:
     if run.result is None:
         raise KeyError(bundle)
     return run.result.arms[arm]
-
-
