@@ -163,6 +163,17 @@ class DeviceInfo(Record):
     stamp: Text = ""
 
 
+class MeterInfo(Record):
+    """Which energy counter was read: kind, what it measures, microjoules per step, value at which it wraps."""
+
+    id: Text
+    kind: Literal["counter", "averaging", "point"]
+    scope: Text
+    path: Text
+    uj_per_step: float = 1.0
+    wraps_at: int | None = None
+
+
 class BundleInfo(Record):
     """Which bundle it was: digest and the figures of its manifest that a verdict needs."""
 
@@ -188,6 +199,8 @@ class Trial(Record):
     device: DeviceInfo
     bundles: dict[Literal["candidate", "baseline"], BundleInfo]
     settings: dict[str, Any] = Field(default_factory=dict)
+    meter: MeterInfo | None = None
+    unmeasured: dict[Text, Text] = Field(default_factory=dict)  # metric -> why it was not measured
     before: DeviceState | None = None
     after: DeviceState | None = None
     runs: tuple[Run, ...] = ()
