@@ -1,0 +1,190 @@
+"""A target: a class of devices, and how a model is exported for it, run on it and judged on it."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from .budgets import Budgets
+from .spec import Spec
+from .units import SizeBytes
+
+Architecture = Literal["x86_64", "aarch64", "armv7l"]
+OperatingSystem = Literal["linux", "android", "ios", "macos"]
+Precision = Literal["fp32", "fp16", "int8"]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+Count = Annotated[int, Field(ge=1, le=65536)]
+Dimension = Annotated[int, Field(ge=1, lt=2**31)]
+FixedShape = tuple[Dimension, ...]
+
+# What `uname -m` says, in our words. A 64-bit ARM kernel says armv8l to a 32-bit process; Apple says arm64.
+_MACHINES = {
+    "amd64": "x86_64",
+    "x64": "x86_64",
+    "arm64": "aarch64",
+    "arm64-v8a": "aarch64",
+    "armv8l": "armv7l",
+    "armeabi-v7a": "armv7l",
+}
+
+
+class DeviceClass(Spec):
+    """What the devices of a target have in common, and what tells them from others."""
+
+    kind: Literal["computer", "board", "phone", "tablet", "vehicle"]
+    soc: str = ""
+    cpu: str = ""
+    cores: Count | None = None
+    accelerator: str = ""
+    compute_capability: Annotated[str, Field(pattern=r"^(\d+\.\d+)?$")] = ""
+    memory_bytes: tuple[SizeBytes, ...] = ()  # the sizes it is sold with
+    architecture: Architecture
+    os: OperatingSystem
+    os_min: Annotated[str, Field(pattern=r"^(\d+(\.\d+)*)?$")] = ""
+    os_max: Annotated[str, Field(pattern=r"^(\d+(\.\d+)*)?$")] = ""
+    jetpack: str = ""  # NVIDIA's releases, as a version specifier
+
+    @model_validator(mode="after")
+    def _interval(self) -> DeviceClass:
+        if self.os_min and self.os_max and version_key(self.os_min) > version_key(self.os_max):
+            raise ValueError(f"os_min ({self.os_min}) is above os_max ({self.os_max})")
+        return self
+
+
+class RuntimeSpec(Spec):
+    """What executes the artifact, in which versions, and with which options."""
+
+    name: Literal["onnxruntime", "tensorrt", "coreml"]
+    versions: str = ""  # a specifier as in `>=1.17,<2`; empty: any
+    providers: tuple[str, ...] = ()  # ONNX Runtime execution providers, or Core ML compute units, in order
+    threads: Count = 1
+    spin: bool = True
+    optimization: Literal["none", "basic", "extended", "all"] = "all"
+    config: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("versions")
+    @classmethod
+    def _specifier(cls, text: str) -> str:
+        for part in filter(None, re.split(r"\s*,\s*", text.strip())):
+            if not re.fullmatch(r"(>=|<=|==|!=|>|<)\s*\d+(\.\d+)*", part):
+                raise ValueError(f"{part!r} is not a version condition; write for example '>=1.17,<2'")
+        return text
+
+
+class Quantization(Spec):
+    """How floating point becomes integers.
+
+    ``reduce_range`` keeps weights to 7 bits: u8 x s8 products saturate in x86 CPUs without VNNI.
+    ``histogram_bins`` is for entropy calibration: with 128 it gives what minmax gives.
+    """
+
+    scheme: Literal["static", "dynamic"] = "static"
+    activation: Literal["uint8", "int8"] = "uint8"
+    weight: Literal["int8"] = "int8"
+    per_channel: bool = True
+    symmetric: bool = False  # of activations; weights always are
+    calibration: Literal["minmax", "entropy", "percentile"] = "minmax"
+    percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
+    histogram_bins: Annotated[int, Field(ge=128, le=65536)] = 2048
+    quantize_bias: bool = True
+    reduce_range: bool = False
+
+
+class EnumeratedShapes(Spec):
+    """An input that may have one of a few shapes; the first is the default."""
+
+    enumerated: Annotated[tuple[FixedShape, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _same_rank(self) -> EnumeratedShapes:
+        if len({len(shape) for shape in self.enumerated}) > 1:
+            raise ValueError("the enumerated shapes differ in their number of dimensions")
+        return self
+
+
+class ShapeRange(Spec):
+    """An input whose dimensions vary between ``min`` and ``max``; ``opt`` is what the runtime is tuned for."""
+
+    min: FixedShape
+    opt: FixedShape
+    max: FixedShape
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ShapeRange:
+        if not len(self.min) == len(self.opt) == len(self.max):
+            raise ValueError("min, opt and max differ in their number of dimensions")
+        if any(not low <= mid <= high for low, mid, high in zip(self.min, self.opt, self.max, strict=True)):
+            raise ValueError("min <= opt <= max must hold for each dimension")
+        return self
+
+
+def _shape_kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return "shapes in a list" if "enumerated" in value else "range of shapes"
+    if isinstance(value, EnumeratedShapes | ShapeRange):
+        return "shapes in a list" if isinstance(value, EnumeratedShapes) else "range of shapes"
+    return "one shape"
+
+
+Shape = Annotated[
+    Annotated[FixedShape, Tag("one shape")]
+    | Annotated[EnumeratedShapes, Tag("shapes in a list")]
+    | Annotated[ShapeRange, Tag("range of shapes")],
+    Discriminator(_shape_kind),
+]
+
+
+class TargetProfile(Spec):
+    """A target, resolved: nothing is inherited any more. As JSON it reads back unchanged."""
+
+    name: Name
+    summary: str
+    device: DeviceClass
+    runtime: RuntimeSpec
+    precision: Precision
+    quantization: Quantization | None = None
+    opset: Annotated[int, Field(ge=13, le=24)] | None = None  # of ONNX
+    ort_format: bool = False  # also convert to ONNX Runtime's own .ort
+    shapes: dict[str, Shape] = Field(default_factory=dict)  # by name of the input; others as the model source says
+    preparation: tuple[str, ...] = ()
+    meters: tuple[str, ...] = ()
+    budgets: Budgets = Budgets()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TargetProfile:
+        if (self.precision == "int8") != (self.quantization is not None):
+            wanted = "given" if self.precision == "int8" else "absent"
+            raise ValueError(f"precision is {self.precision}, so quantization must be {wanted}")
+        if self.runtime.name == "coreml" and self.opset is not None:
+            raise ValueError("opset is for ONNX; Core ML has none")
+        return self
+
+    def selects(self, *, machine: str = "", os: str = "", os_version: str = "") -> bool:
+        """Return whether a device that reports this fits the target; what it does not report is not judged."""
+        return not self.mismatch(machine=machine, os=os, os_version=os_version)
+
+    def mismatch(self, *, machine: str = "", os: str = "", os_version: str = "") -> str:
+        """Return why a device does not fit, or an empty string. ``machine`` is what `uname -m` says."""
+        found = architecture(machine)
+        if machine and found != self.device.architecture:
+            return f"the device is {machine}, but target {self.name} is for {self.device.architecture}"
+        if os and os.lower() != self.device.os:
+            return f"the device runs {os}, but target {self.name} is for {self.device.os}"
+        low, high = self.device.os_min, self.device.os_max
+        if os_version and low and version_key(os_version) < version_key(low):
+            return f"the device runs {self.device.os} {os_version}; target {self.name} needs {low} or later"
+        if os_version and high and version_key(os_version)[: high.count(".") + 1] > version_key(high):
+            return f"the device runs {self.device.os} {os_version}; target {self.name} ends at {high}"
+        return ""
+
+
+def architecture(machine: str) -> str:
+    """Return what `uname -m` says in the words of `DeviceClass.architecture`; unknown machines as they are."""
+    return _MACHINES.get(machine.lower(), machine.lower())
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version, comparable; '17.4.1-beta' is (17, 4, 1)."""
+    return tuple(int(part) for part in re.findall(r"\d+", version.partition("-")[0]))
