@@ -7,7 +7,7 @@ them (quoting, end markers, process groups, the content-addressed cache) lives h
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,18 +47,44 @@ class Transport(ABC):
         stdin: bytes = b"",
         max_output: int = 64 << 20,
     ) -> Completed:
-        """Run one program on the device, in its own process group, killed there at the deadline.
+        """Run one program on the device, in its own session, killed there at the deadline or when we go away.
 
-        Raises LinkLostError when the output ended without its end marker, DeadlineError at the deadline.
+        ``argv`` reaches the program as it is: no shell sees it. A program that can't be found gives exit code 127.
+        The program and its children are gone when this returns or raises, also on KeyboardInterrupt.
+
+        Raises LinkLostError when the output ended without its end marker, DeadlineError at the deadline,
+        DeviceError when either stream is longer than ``max_output`` bytes.
         """
 
     @abstractmethod
-    def push(self, source: Path, remote: str, *, deadline: Deadline, progress: Progress | None = None) -> int:
-        """Copy a file to the device: temporary name, sha256 checked there, then renamed. Return the bytes sent."""
+    def push(
+        self,
+        source: Path,
+        remote: str,
+        *,
+        deadline: Deadline,
+        progress: Progress | None = None,
+        executable: bool = False,
+        sha256: str | None = None,
+    ) -> int:
+        """Copy a file to the device: temporary name, sha256 checked there, then renamed. Return the bytes sent.
+
+        A push that was cut short is resumed by the next one of the same content to the same name. ``sha256`` saves
+        reading the file twice when the caller knows it. The file is readable by its owner only.
+
+        Raises DiskFullError, LinkLostError, DeadlineError; DeviceError when the device can't write there.
+        """
+
+    @abstractmethod
+    def missing(self, blobs: Mapping[str, tuple[int, int]], *, deadline: Deadline) -> set[str]:
+        """Return which of ``blobs`` (sha256 to size in bytes and file mode) `root`/blobs lacks, in one round trip."""
 
     @abstractmethod
     def pull(self, remote: str, target: Path, *, deadline: Deadline, max_bytes: int = 1 << 30) -> int:
-        """Copy a file from the device to ``target``, atomically. Return its size in bytes."""
+        """Copy a file from the device to ``target``, atomically. Return its size in bytes.
+
+        Raises DeviceError when there is no such file or it is longer than ``max_bytes``.
+        """
 
     @abstractmethod
     def close(self) -> None:

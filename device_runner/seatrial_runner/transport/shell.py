@@ -1,0 +1,193 @@
+"""What runs on the device side of a transport: short POSIX sh scripts, and how their output is told apart.
+
+They need sh, head, cat, wc, mkdir, mv and one of sha256sum, toybox, openssl, shasum. `timeout`, `setsid` and `flock`
+are used where they exist (coreutils, util-linux, toybox and busybox have them).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import secrets
+import shlex
+from collections.abc import Callable, Sequence
+from typing import BinaryIO
+
+# Every program runs in a session of its own, so that it can be killed with all its children. Its end comes from
+# three sides: `timeout` on the device (the deadline, also when the link is silently dead), the end of our standard
+# input (the host closed the connection, was killed, or sshd/adbd died), or its own end. The feeder hands over exactly
+# `length` bytes of standard input and then waits for that end of input. `kill 0` reaches only this script's own
+# group: sshd, adbd and our own Popen all start it in a session of its own. A program's children that outlive it are
+# killed before the end marker is printed on both streams.
+RUN = r"""token=$1 limit=$2 length=$3; shift 3
+exec 3<&0 4>&2 2>/dev/null
+trap : TERM
+alarm=
+if command -v timeout >/dev/null; then set -- timeout -s KILL "$limit" "$@"; else alarm=1; fi
+if command -v setsid >/dev/null; then set -- setsid "$@"; fi
+{ [ "$length" -eq 0 ] || head -c "$length" <&3; exec >/dev/null; cat <&3; trap "" TERM; kill -TERM 0; } 4>&- |
+{ trap 'kill -9 "-${job:-$!}"; kill -9 "${job:-$!}"; trap "" TERM; kill -TERM 0; exit 143' TERM
+  exec 5<&0 0</dev/null 3<&-
+  "$@" <&5 2>&4 5<&- 4>&- &
+  job=$!; exec 5<&-
+  if [ "$alarm" ]; then { sleep "$limit"; trap "" TERM; kill -TERM 0; } >/dev/null 4>&- & fi
+  wait "$job"; code=$?
+  kill -9 "-$job"
+  trap "" TERM; kill -TERM 0
+  printf '%s:%d:' "$token" "$code"; printf '%s:%d:' "$token" "$code" >&4
+}
+"""
+
+SHA256 = r"""sum256() {
+  if command -v sha256sum >/dev/null 2>&1; then set -- "$(sha256sum <"$1")"
+  elif command -v toybox >/dev/null 2>&1; then set -- "$(toybox sha256sum <"$1")"
+  elif command -v openssl >/dev/null 2>&1; then set -- "$(openssl dgst -sha256 -r <"$1")"
+  else set -- "$(shasum -a 256 <"$1")"; fi
+  printf %s "${1%% *}"
+}
+"""
+
+# Reads to the end of its input. A link that dies leaves the `.part` file for the next attempt; a full disk doesn't.
+STORE = (
+    SHA256
+    + r"""token=$1 limit=$2 part=$3 final=$4 offset=$5 total=$6 digest=$7 mode=$8
+LC_ALL=C; export LC_ALL; umask 077
+finish() { printf '%s:%d:' "$token" "$1"; printf '%s:%d:' "$token" "$1" >&2; exit; }
+[ ! -d "$final" ] || { echo "is a folder: $final" >&2; finish 4; }
+exec 9>>"$part" || finish 4
+if command -v flock >/dev/null 2>&1; then flock -n 9 || finish 5; fi
+[ "$offset" -ne 0 ] || : >"$part"
+[ "$(wc -c <"$part")" -eq "$offset" ] || finish 5
+if command -v timeout >/dev/null 2>&1; then set -- timeout -s KILL "$limit" cat; else set -- cat; fi
+"$@" >&9 || { rm -f "$part"; finish 1; }
+[ "$(wc -c <"$part")" -eq "$total" ] || finish 2
+[ "$(sum256 "$part")" = "$digest" ] || { rm -f "$part"; finish 3; }
+chmod "$mode" "$part" && mv -f "$part" "$final" || finish 4
+finish 0
+"""
+)
+STORED, WRITE_FAILED, CUT_SHORT, CORRUPT, NOT_RENAMED, BUSY = range(6)
+
+# One line: size and sha256 of what an earlier, broken push left.
+PROBE = (
+    SHA256
+    + r"""LC_ALL=C; export LC_ALL; umask 077; mkdir -p "$(dirname -- "$1")" || exit 1
+[ -f "$1" ] && echo "$(wc -c <"$1") $(sum256 "$1")" || echo "0 -"
+"""
+)
+
+# Arguments come in threes: sha256, size, mode. Prints one line each, `have` or `need`.
+CHECK = (
+    SHA256
+    + r"""LC_ALL=C; export LC_ALL; umask 077; blobs=$1; verify=$2; shift 2; mkdir -p "$blobs" || exit 1
+while [ $# -gt 0 ]; do
+  file=$blobs/$1; state=need
+  if [ -f "$file" ] && [ "$(wc -c <"$file")" -eq "$2" ]; then
+    case " $verify " in
+      *" $1 "*) [ "$(sum256 "$file")" = "$1" ] && state=have ;;
+      *) state=have ;;
+    esac
+  fi
+  if [ $state = need ]; then rm -f "$file"; elif [ "$3" = 700 ]; then chmod 700 "$file"; fi
+  echo $state; shift 3
+done
+"""
+)
+
+READ = '[ -f "$1" ] || { echo "no such file" >&2; exit 1; }; exec cat <"$1"'
+
+# A folder that somebody else made could be swapped under our feet, so it is refused.
+ROOT = r"""case $1 in
+  /*) root=$1 ;;
+  "~/"*) root=$HOME/${1#"~/"} ;;
+  *) root=$HOME/$1 ;;
+esac
+LC_ALL=C; export LC_ALL; umask 077; mkdir -p "$root" || exit 1
+[ -O "$root" ] || { echo "$root belongs to another user" >&2; exit 2; }
+[ -w "$root" ] || { echo "$root: not writable" >&2; exit 3; }
+printf %s "$root"
+"""
+
+TOKEN_BYTES = 16
+_PRINTED = 400  # characters of a device's own words in an error message
+
+
+def new_token() -> str:
+    """Return a random end marker; what the device prints can't contain it by accident or by guessing."""
+    return secrets.token_hex(TOKEN_BYTES)
+
+
+def command(script: str, *arguments: str) -> str:
+    """Return one line for a POSIX login shell that runs ``script`` with ``arguments`` as $1, $2, ..."""
+    return "exec " + shlex.join(["sh", "-c", script, "seatrial", *arguments])
+
+
+def printable(raw: bytes) -> str:
+    """Return the end of what a device printed, without control characters, fit for a terminal."""
+    text = raw.decode("utf-8", "replace")
+    text = "".join(char if char.isprintable() else " " for char in text)
+    return " ".join(text.split())[-_PRINTED:]
+
+
+def exit_code(code: int) -> int:
+    """Return a shell's exit status with death by signal as a negative number.
+
+    A shell reports both ``exit 137`` and SIGKILL as 137; the second is far more common, so that is what it means.
+    """
+    return 128 - code if 128 < code <= 128 + 64 else code
+
+
+class MarkedStream:
+    """One stream of a remote program: passes bytes to ``write`` up to the end marker, which holds the exit code."""
+
+    def __init__(self, token: str, write: Callable[[bytes], object]) -> None:
+        self._token = token.encode()
+        self._marker = re.compile(re.escape(self._token) + rb":(\d{1,3}):")
+        self._held = b""
+        self._write = write
+        self.code: int | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Take what arrived. The beginning of what could be the marker is held back."""
+        if self.code is not None:
+            return
+        data = self._held + data
+        at = data.find(self._token, max(0, len(self._held) - len(self._token)))
+        if at >= 0 and (found := self._marker.match(data, at)):
+            self.code, self._held = int(found[1]), b""
+            self._write(data[:at])
+            return
+        keep = at if at >= 0 else max(0, len(data) - len(self._token) + 1)
+        self._write(data[:keep])
+        self._held = data[keep:]
+
+    def rest(self) -> bytes:
+        """Return what was held back when the stream ended without a marker."""
+        return self._held
+
+
+class Bounded:
+    """A place for bytes up to a limit, in memory or in ``file``; ``overflow`` is called before it is passed."""
+
+    def __init__(self, limit_bytes: int, overflow: Callable[[], None], file: BinaryIO | None = None) -> None:
+        self._file = io.BytesIO() if file is None else file
+        self._limit = limit_bytes
+        self._overflow = overflow
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Keep ``data``, or complain."""
+        self.size += len(data)
+        if self.size > self._limit:
+            self._overflow()
+        self._file.write(data)
+
+    def value(self) -> bytes:
+        """Return everything that was written to memory."""
+        return self._file.getvalue() if isinstance(self._file, io.BytesIO) else b""
+
+
+def quoted(argv: Sequence[str]) -> str:
+    """Return ``argv`` as one would type it, for messages; long ones are cut."""
+    text = printable(shlex.join(argv).encode("utf-8", "replace"))
+    return text if len(text) <= 80 else text[:77] + "..."
