@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from seatrial_targets.errors import Status
 
 TRIAL_SCHEMA: Literal["seatrial.trial/1"] = "seatrial.trial/1"
-Nanoseconds = Annotated[int, Field(ge=0, lt=2**53)]
+Nanoseconds = Annotated[int, Field(ge=0, lt=2**63)]
 Bytes = Annotated[int, Field(ge=0, lt=2**53)]
 Text = Annotated[str, Field(max_length=4096)]
 
@@ -134,13 +134,14 @@ class Run(Record):
     """One fresh process on the device: the unit of replication.
 
     ``arms`` maps the agent's arm to a bundle of the trial ("candidate", "baseline"); ``invalid`` says why a run that
-    ended well must not count.
+    ended well must not count. Where two bundles can't be resident together, ``solo`` runs carry a ``pair`` instead.
     """
 
     index: int
     kind: RunKind
     arms: dict[Literal["a", "b"], Literal["candidate", "baseline"]]
     first: Literal["a", "b"] = "a"
+    pair: int | None = None  # separate runs in ABBA order: the number of the pair that this run belongs to
     status: Status
     reason: Text = ""
     invalid: Text = ""

@@ -42,7 +42,7 @@ class Choice:
 
 
 def choose(transport: Transport, wanted: tuple[str, ...] = ()) -> Choice:
-    """Return the first meter of ``wanted`` that the device has and lets us read; of all that we know if none is ours."""
+    """Return the first meter of ``wanted`` that the device has and lets us read, or the reason why none is."""
     done = transport.run(["sh", "-c", SCRIPT], deadline=Deadline.after(30.0), max_output=1 << 20)
     listing = done.stdout.decode("utf-8", "replace").splitlines()
     for name in [name for name in wanted if name in METERS] or METERS:

@@ -1,0 +1,71 @@
+"""How a trial is run: how many runs of which kind, how long each. Kept in the trial: unlike plans do not compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from seatrial_targets.errors import UserError
+from seatrial_targets.profile import TargetProfile
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Numbers of runs and of inferences per run; times in ns unless named otherwise.
+
+    60 inferences per arm make 30 quadruples, which is what the noise figures of duets were measured with; 200 are
+    enough for a p90 (64 needed) in a solo run.
+    """
+
+    threads: int = 1
+    spin: bool = True
+    solo_runs: int = 5
+    memory_runs: int = 1
+    energy_runs: int = 3
+    solo_iterations: int = 200
+    duet_iterations: int = 60
+    memory_iterations: int = 20
+    max_ns: int = 20_000_000_000
+    warmup_iterations: int = 30
+    warmup_min_ns: int = 250_000_000
+    warmup_max_ns: int = 8_000_000_000
+    energy_window_ns: int = 10_000_000_000
+    energy_sample_ns: int = 100_000_000
+    comparison: Literal["auto", "duet", "separate"] = "auto"
+    run_seconds: float = 180.0
+    redos: int = 2
+
+    @classmethod
+    def for_profile(cls, profile: TargetProfile) -> Plan:
+        """Return the default plan with the profile's threads."""
+        return cls(threads=profile.runtime.threads, spin=profile.runtime.spin)
+
+    def but(self, **changes: Any) -> Plan:
+        """Return this plan with some fields changed; None leaves a field as it is. Raises UserError for nonsense."""
+        plan = replace(self, **{key: value for key, value in changes.items() if value is not None})
+        for key in ("threads", "solo_runs", "solo_iterations", "duet_iterations", "run_seconds"):
+            if getattr(plan, key) < 1:
+                raise UserError(f"{key.replace('_', ' ')}: {getattr(plan, key)} is less than 1")
+        return plan
+
+    def settings(self) -> dict[str, Any]:
+        """Return the plan as plain data, for the trial's record."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened on the way: which stage, how far it is, of how much."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
+    unit: Literal["runs", "bytes", "steps"] = "steps"
+
+
+OnEvent = Callable[[Event], None]
+
+
+def quiet(event: Event) -> None:
+    """Ignore the event: the default for programs."""

@@ -1,0 +1,125 @@
+"""One run: a fresh process on the device, started and read back in a single round trip."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from seatrial_targets.errors import AgentError, DeviceError, DiskFullError, LeaseHeldError, SeatrialError, Status
+
+from .deadline import Deadline
+from .job import Job
+from .lease import LOST, RENEW, Lease, printable
+from .records import AgentResult, Run, RunKind
+from .runtime.base import Runtime
+from .transport.base import Completed, Transport
+
+# The job comes by stdin, the result goes to stdout; the run's folder lives only as long as the script. Blobs are named
+# relative to it, so that a root folder with spaces in its name can't break a job's lines.
+SCRIPT = (
+    "root=$1 mine=$2 seconds=$3 id=$4; shift 4\n"
+    + RENEW
+    + """
+mkdir -p "runs/$id" && cd "runs/$id" || exit 76
+trap 'cd "$root" && rm -rf "runs/$id"' EXIT
+trap 'exit 143' HUP INT TERM
+cat > job || exit 77
+"$@" job
+"""
+)
+
+# Kills what earlier runners left behind and removes their folders. Only for who holds the lease.
+SWEEP = """
+cd "$1" 2>/dev/null || exit 0
+[ -n "$(ls -A runs 2>/dev/null)" ] || exit 0
+here=$(pwd -P)
+for p in /proc/[0-9]*; do
+  case "$(readlink "$p/cwd" 2>/dev/null)" in "$here"/runs/*) kill -9 "${p#/proc/}" 2>/dev/null;; esac
+done
+rm -rf runs
+"""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run: its kind, which bundle is which arm of the job, and the job."""
+
+    kind: RunKind
+    arms: Mapping[Literal["a", "b"], Literal["candidate", "baseline"]]
+    job: Job
+    pair: int | None = None
+
+
+def execute(
+    transport: Transport, lease: Lease, agent: Sequence[str], runtime: Runtime, request: RunRequest, seconds: float
+) -> AgentResult:
+    """Run the agent once and return its result, which may be an error of its own.
+
+    Raises AgentError when it died or printed no result, LeaseHeldError when the lease was taken from us, DiskFullError,
+    and whatever the transport raises.
+    """
+    argv = ["sh", "-c", SCRIPT, "seatrial", transport.root, lease.token, str(lease.seconds + int(seconds))]
+    argv += [f"{time.time_ns():x}-{secrets.token_hex(3)}", *agent]
+    done = transport.run(argv, deadline=Deadline.after(seconds), stdin=request.job.render().encode())
+    _refuse(done, transport)
+    try:
+        return runtime.parse_result(done.stdout, request.job.token)
+    except AgentError as error:
+        raise AgentError(f"{transport.name}: {_how_it_ended(done)}; {error}") from error
+
+
+def sweep(transport: Transport) -> None:
+    """Remove what crashed runs left on the device: processes and folders. Call only with the lease in hand."""
+    transport.run(["sh", "-c", SWEEP, "seatrial", transport.root], deadline=Deadline.after(60.0))
+
+
+def record(request: RunRequest, index: int, started_unix_ns: int, outcome: AgentResult | SeatrialError) -> Run:
+    """Return the run's record, whether it ended well, badly, or not at all."""
+    result = outcome if isinstance(outcome, AgentResult) else None
+    status, reason = _ending(outcome)
+    return Run(
+        index=index,
+        kind=request.kind,
+        arms=dict(request.arms),
+        first=request.job.first,
+        pair=request.pair,
+        status=status,
+        reason=reason,
+        started_unix_ns=started_unix_ns,
+        duration_ns=max(0, time.time_ns() - started_unix_ns),
+        result=result,
+    )
+
+
+def _ending(outcome: AgentResult | SeatrialError) -> tuple[Status, str]:
+    if isinstance(outcome, SeatrialError):
+        return outcome.status, str(outcome)[:4000]
+    return ("ok", "") if outcome.error is None else (outcome.error.kind, outcome.error.message)
+
+
+def _refuse(done: Completed, transport: Transport) -> None:
+    if done.returncode == LOST:
+        who = printable(done.stdout) or "nobody (the lease file is gone)"
+        raise LeaseHeldError(f"{transport.name}: our lease was lost to {who}; try again when it is free")
+    if b"No space left on device" in done.stderr:
+        clean = f"`seatrial devices clean {transport.name}`"
+        raise DiskFullError(f"{transport.name}: no space left in {transport.root}; free some, or {clean}")
+    if done.returncode in (71, 72, 74, 76, 77):
+        raise DeviceError(f"{transport.name}: can't use {transport.root}: {printable(done.stderr) or done.returncode}")
+
+
+def _how_it_ended(done: Completed) -> str:
+    code = done.returncode - 128 if done.returncode > 128 else -done.returncode
+    said = printable(done.stderr[-400:])
+    tail = f" (it said: {said})" if said else ""
+    if 0 < code < 65 and done.returncode not in (126, 127):
+        name = signal.Signals(code).name if code in set(signal.Signals) else f"signal {code}"
+        why = "; was it out of memory?" if name == "SIGKILL" else ""
+        return f"the agent was killed by {name}{why}{tail}"
+    if done.returncode in (126, 127):
+        return f"the agent could not be started{tail}; is the folder mounted noexec, or the architecture another one?"
+    return f"the agent ended with exit code {done.returncode}{tail}"

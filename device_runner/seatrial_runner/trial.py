@@ -1,0 +1,244 @@
+"""A trial: runs of one bundle, or of two interleaved, on one device in one session. Asks for runs; judges nothing."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from seatrial_targets.errors import AgentError, CancelledError, DeadlineError, SeatrialError, Status
+from seatrial_targets.inventory import Device
+
+from .bundle import Bundle
+from .job import ArmName
+from .journal import Journal
+from .plan import Event, OnEvent, Plan, quiet
+from .records import BundleInfo, DeviceInfo, Run, RunKind, Trial
+from .run import RunRequest, record
+from .session import BundleName, DeviceSession, open_session
+
+# Two models fit together when what the device has free is this much more than both their peaks.
+RESIDENT_MARGIN = 1.25
+
+
+class RunFailedError(SeatrialError):
+    """The agent told that the run can't be made, and why: no repetition mends that. ``run`` is its record."""
+
+    def __init__(self, run: Run, device: str) -> None:
+        super().__init__(f"{device}: the {run.kind} run of {' and '.join(run.arms.values())} failed: {run.reason}")
+        self.run = run
+
+    @property
+    def status(self) -> Status:  # type: ignore[override]
+        """Whose fault the run's failure is."""
+        return self.run.status
+
+
+@dataclass
+class TrialRunner:
+    """Makes runs until there are as many as asked for, and keeps each as soon as it is made."""
+
+    session: DeviceSession
+    plan: Plan
+    trial: Trial
+    journal: Journal | None = None
+    on_event: OnEvent = quiet
+    runs: list[Run] = field(default_factory=list)
+
+    @property
+    def has_baseline(self) -> bool:
+        """True when the trial compares two bundles."""
+        return "baseline" in self.trial.bundles
+
+    def so_far(self) -> Trial:
+        """Return the trial with the runs made up to now."""
+        return self.trial.model_copy(update={"runs": tuple(self.runs)})
+
+    def measure(self) -> None:
+        """Make the runs that every trial has: memory, solo (the two bundles taking turns), energy."""
+        self.memory(self.plan.memory_runs)
+        self.solo(self.plan.solo_runs)
+        self.energy(self.plan.energy_runs)
+
+    def memory(self, count: int) -> None:
+        """Bring every bundle to ``count`` memory runs."""
+        self._take_turns("memory", count)
+
+    def solo(self, count: int) -> None:
+        """Bring every bundle to ``count`` solo latency runs."""
+        self._take_turns("solo", count)
+
+    def energy(self, count: int) -> None:
+        """Bring every bundle to ``count`` energy runs, where the device has a meter."""
+        if self.session.meter.meter is not None:
+            self._take_turns("energy", count)
+
+    def pairs(self, count: int) -> None:
+        """Bring the comparison to ``count`` pairs: duet runs, or pairs of separate runs in ABBA order."""
+        if self.comparison() == "duet":
+            self._duets(count)
+        else:
+            self._separate_pairs(count)
+
+    def comparison(self) -> str:
+        """Return "duet", or "separate" when the plan says so or both bundles don't fit into the free memory."""
+        if self.plan.comparison != "auto":
+            return self.plan.comparison
+        peaks = [_peak(self.so_far(), name) for name in self.trial.bundles]
+        free = self.session.state.memory_available
+        fits = free is None or None in peaks or sum(p for p in peaks if p) * RESIDENT_MARGIN < free
+        return "duet" if fits else "separate"
+
+    def _take_turns(self, kind: RunKind, count: int) -> None:
+        names = list(self.trial.bundles)
+        for index in range(count):
+            for name in names if index % 2 == 0 else reversed(names):
+                if len([r for r in self.so_far().of(kind, name) if r.pair is None]) <= index:
+                    self._run(kind, {"a": name}, done=index, total=count)
+
+    def _duets(self, count: int) -> None:
+        arms: dict[ArmName, BundleName] = {"a": "candidate", "b": "baseline"}
+        while (done := len(self.so_far().of("duet"))) < count:
+            # Loading order and first arm are swapped from run to run: the first loaded has the better memory layout.
+            self._run("duet", arms, "a" if done % 2 == 0 else "b", done=done, total=count)
+
+    def _separate_pairs(self, count: int) -> None:
+        order: tuple[BundleName, BundleName] = ("candidate", "baseline")
+        for pair in range(count):
+            made = {name for run in self.so_far().of("solo") if run.pair == pair for name in run.arms.values()}
+            for name in order if pair % 2 == 0 else order[::-1]:
+                if name not in made:
+                    self._run("solo", {"a": name}, pair=pair, done=pair, total=count)
+
+    def _run(
+        self,
+        kind: RunKind,
+        bundles: Mapping[ArmName, BundleName],
+        first: ArmName = "a",
+        *,
+        pair: int | None = None,
+        done: int,
+        total: int,
+    ) -> None:
+        self.on_event(Event(f"{kind} runs", done, total, "runs"))
+        for attempt in range(self.plan.redos + 1):
+            request = self.session.request(kind, bundles, self.plan, first, pair)
+            run = self._once(request, last=attempt == self.plan.redos)
+            if run.status == "ok":
+                break
+        self.on_event(Event(f"{kind} runs", done + 1, total, "runs"))
+
+    def _once(self, request: RunRequest, *, last: bool) -> Run:
+        started = time.time_ns()
+        try:
+            run = record(request, len(self.runs), started, self.session.execute(request, self.plan))
+            error: SeatrialError | None = None if run.status == "ok" else RunFailedError(run, self.trial.device.name)
+        except (AgentError, DeadlineError) as died:
+            # A died agent or a stuck one may be the device's mood: worth another try.
+            run, error = record(request, len(self.runs), started, died), died if last else None
+        except SeatrialError as failed:
+            run, error = record(request, len(self.runs), started, failed), failed
+        self._keep(run)
+        if error is not None:
+            raise error
+        return run
+
+    def _keep(self, run: Run) -> None:
+        self.runs.append(run)
+        if self.journal is not None:
+            self.journal.add(run)
+
+
+@contextmanager
+def open_trial(
+    device: Device,
+    bundles: Mapping[BundleName, Bundle],
+    plan: Plan,
+    *,
+    out: Path | None = None,
+    resume: bool = False,
+    on_event: OnEvent = quiet,
+    version: str = "",
+    extra_settings: Mapping[str, Any] | None = None,
+) -> Iterator[TrialRunner]:
+    """Open a session and yield the runner of a new (or, with ``resume``, an unfinished) trial.
+
+    On leaving, the device's state is read again and the trial is written to ``out``, whatever ended it: its status
+    says what. Errors are raised after that.
+    """
+    journal = Journal(out) if out is not None else None
+    with open_session(device, bundles, on_event) as session:
+        trial = _new_trial(device, bundles, plan, session, version, extra_settings or {})
+        if journal is not None:
+            trial = journal.begin(trial, resume=resume)
+        runner = TrialRunner(session, plan, trial, journal, on_event, list(trial.runs))
+        try:
+            yield runner
+            _finish(runner, "ok", "", after=True)
+        except KeyboardInterrupt:
+            _finish(runner, "cancelled", "stopped by the user", after=False)
+            raise CancelledError(_kept(runner, "stopped")) from None
+        except SeatrialError as error:
+            _finish(runner, error.status, str(error)[:4000], after=False)
+            raise
+
+
+def _finish(runner: TrialRunner, status: Status, reason: str, *, after: bool) -> None:
+    update: dict[str, Any] = {"finished_unix_ns": time.time_ns(), "status": status, "reason": reason}
+    if after:
+        update["after"] = runner.session.read_state()
+    runner.trial = runner.so_far().model_copy(update=update)
+    if runner.journal is not None:
+        runner.journal.finish(runner.trial)
+
+
+def _kept(runner: TrialRunner, what: str) -> str:
+    kept = sum(run.status == "ok" for run in runner.runs)
+    where = f" in {runner.journal.path}; go on with --resume" if runner.journal else ""
+    return f"{what}; {kept} finished runs are kept{where}" if where else what
+
+
+def _peak(trial: Trial, name: str) -> int | None:
+    peaks = [run.result.memory.peak_load or 0 for run in trial.of("memory", name) if run.result and run.result.memory]
+    return max(peaks, default=None)
+
+
+def _new_trial(
+    device: Device,
+    bundles: Mapping[BundleName, Bundle],
+    plan: Plan,
+    session: DeviceSession,
+    version: str,
+    extra: Mapping[str, Any],
+) -> Trial:
+    meter = session.meter
+    return Trial(
+        schema="seatrial.trial/1",
+        id=uuid.uuid4().hex,
+        seatrial_version=version,
+        started_unix_ns=time.time_ns(),
+        device=DeviceInfo(name=device.name, target=device.target, transport=device.transport, stamp=device.stamp or ""),
+        bundles={name: bundle_info(bundle) for name, bundle in bundles.items()},
+        settings={**plan.settings(), **extra, "agent": "native" if len(session.agent) == 1 else "python"},
+        meter=meter.meter,
+        unmeasured={} if meter.meter else {"energy": meter.reason},
+        before=session.state,
+    )
+
+
+def bundle_info(bundle: Bundle) -> BundleInfo:
+    """Return what a result keeps of a bundle."""
+    manifest = bundle.manifest
+    return BundleInfo(
+        digest=bundle.digest,
+        name=manifest.name,
+        target=manifest.target,
+        precision=manifest.precision,
+        size_bytes=manifest.size_bytes,
+        parity=manifest.parity,
+        accuracy=manifest.accuracy,
+    )

@@ -1,0 +1,81 @@
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from seatrial_runner import lease as leases
+from seatrial_runner.transport import open_transport
+from seatrial_runner.transport.base import Transport
+from seatrial_targets.errors import LeaseHeldError
+from seatrial_targets.inventory import Device
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    return Device(name="bench-1", target="x86-64-cpu-fp32", transport="local", root=str(tmp_path / "a root"))
+
+
+@pytest.fixture
+def transport(device: Device):
+    with open_transport(device) as transport:
+        yield transport
+
+
+def test_a_second_runner_is_told_who_holds_it(transport: Transport):
+    leases.take(transport)
+    with pytest.raises(LeaseHeldError, match=r"bench-1: .*@.* \(process \d+\) is measuring on it.*ends in 1\d\d s"):
+        leases.take(transport)
+
+
+def test_given_back_it_can_be_taken(transport: Transport):
+    leases.give_back(transport, leases.take(transport))
+    assert not (Path(transport.root) / "lease").exists()
+    leases.take(transport)
+
+
+def test_an_expired_lease_can_be_taken(transport: Transport):
+    leases.take(transport, seconds=-1)
+    leases.take(transport)
+
+
+def test_one_does_not_give_back_anothers_lease(transport: Transport):
+    old = leases.take(transport, seconds=-1)
+    new = leases.take(transport)
+    leases.give_back(transport, old)
+    assert (Path(transport.root) / "lease").read_text().startswith(new.token)
+
+
+@pytest.mark.parametrize("junk", ["", "\n", "x y z\n", "abc 99999999999999999999999999 me\n", "\x00\x1b[31m"])
+def test_a_mangled_lease_file_does_not_lock_the_device_out(transport: Transport, junk: str):
+    (Path(transport.root) / "lease").write_text(junk)
+    lease = leases.take(transport)
+    assert (Path(transport.root) / "lease").read_text().startswith(lease.token)
+
+
+def test_of_many_at_once_one_wins(device: Device):
+    def attempt(_: int) -> bool:
+        with open_transport(device) as transport:
+            try:
+                leases.take(transport)
+            except LeaseHeldError:
+                return False
+            return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(attempt, range(16))) == 1
+
+
+def test_a_killed_holders_lease_ends_by_itself(device: Device, transport: Transport):
+    code = (
+        "import sys; from seatrial_targets.inventory import Device;"
+        "from seatrial_runner.transport import open_transport;"
+        "from seatrial_runner import lease; import os, signal;"
+        "t = open_transport(Device(name='d', target='x86-64-cpu-fp32', transport='local', root=sys.argv[1]));"
+        "lease.take(t, seconds=1); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(device.root)], check=False)
+    assert (Path(transport.root) / "lease").exists()
+    subprocess.run(["sleep", "2.1"], check=True)
+    leases.take(transport)
