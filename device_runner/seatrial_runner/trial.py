@@ -82,7 +82,14 @@ class TrialRunner:
         if self.comparison() == "duet":
             self._duets(count)
         else:
+            self.trial.settings["separate"] = True
             self._separate_pairs(count)
+
+    def pairs_made(self) -> int:
+        """Return how many pairs count so far: duet runs, or pairs of which both runs do."""
+        trial = self.so_far()
+        sides = [{run.pair for run in trial.of("solo", name) if run.pair is not None} for name in trial.bundles]
+        return len(trial.of("duet")) + len(set.intersection(*sides))
 
     def comparison(self) -> str:
         """Return "duet", or "separate" when the plan says so or both bundles don't fit into the free memory."""

@@ -1,1 +1,68 @@
-"""Seatrial."""
+"""Seatrial: take a PyTorch model to a named device and prove that it is fit to ship.
+
+>>> import seatrial
+>>> bundle = seatrial.export("my_model.py:build", "raspberry-pi-5-int8", "bundles/")  # doctest: +SKIP
+>>> trial, verdict = seatrial.gate(bundle.path, "bundles/old", "lab-pi")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from seatrial_ci.gate import GateSettings, Verdict
+    from seatrial_runner.bundle import Bundle
+    from seatrial_runner.records import Trial
+    from seatrial_targets.budgets import Budgets
+    from seatrial_targets.errors import SeatrialError
+    from seatrial_targets.profile import TargetProfile
+
+    from .api import bench, export, gate, judge_file
+    from .source import ModelSource, load_source
+
+# Resolved on first use, so that `import seatrial` and `seatrial --help` load neither pydantic nor torch.
+_HOMES = {
+    "Budgets": "seatrial_targets.budgets",
+    "Bundle": "seatrial_runner.bundle",
+    "GateSettings": "seatrial_ci.gate",
+    "ModelSource": "seatrial.source",
+    "SeatrialError": "seatrial_targets.errors",
+    "TargetProfile": "seatrial_targets.profile",
+    "Trial": "seatrial_runner.records",
+    "Verdict": "seatrial_ci.gate",
+    "bench": "seatrial.api",
+    "export": "seatrial.api",
+    "gate": "seatrial.api",
+    "judge_file": "seatrial.api",
+    "load_source": "seatrial.source",
+}
+
+__all__ = [
+    "Budgets",
+    "Bundle",
+    "GateSettings",
+    "ModelSource",
+    "SeatrialError",
+    "TargetProfile",
+    "Trial",
+    "Verdict",
+    "__version__",
+    "bench",
+    "export",
+    "gate",
+    "judge_file",
+    "load_source",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seatrial' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,147 @@
+"""What Seatrial does, as functions: export, bench, gate, judge. The command line is a thin layer over these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .version import __version__
+
+if TYPE_CHECKING:
+    from seatrial_ci.gate import GateSettings, Verdict
+    from seatrial_runner.bundle import Bundle
+    from seatrial_runner.plan import Event, Plan
+    from seatrial_runner.records import Trial
+    from seatrial_targets.budgets import Budgets
+    from seatrial_targets.inventory import Device
+
+    from .source import ModelSource
+
+    OnEvent = Callable[[Event], None]
+    OnStage = Callable[[str], None]
+
+
+def export(
+    source: str | ModelSource, target: str, out: Path | str, *, name: str = "", on_progress: OnStage | None = None
+) -> Bundle:
+    """Export a model for a target and return the bundle, written below the folder ``out`` as ``NAME.TARGET``.
+
+    ``source`` is ``module:factory``, ``file.py:factory``, a ``.pt2`` file, or a loaded `ModelSource`. Needs the extra
+    ``[export]``. Raises UnknownNameError, ModelError, ExportError.
+    """
+    from seatrial_runner.bundle import Bundle
+    from seatrial_targets import registry
+
+    profile = registry.get(target)
+    from .export import export as run_export
+    from .source import load_source
+
+    loaded = load_source(source) if isinstance(source, str) else source
+    return Bundle.open(run_export(loaded, profile, Path(out), name=name or None, on_progress=on_progress))
+
+
+def bench(
+    bundle: Path | str,
+    device: str,
+    *,
+    inventory: Path | None = None,
+    plan: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    on_event: OnEvent | None = None,
+) -> Trial:
+    """Measure one bundle on one device: memory, solo latency, and energy where there is a meter; judge nothing.
+
+    ``plan`` changes fields of `seatrial_runner.plan.Plan`; ``out`` keeps the trial there, run by run. Raises
+    BundleError, UnknownNameError, and DeviceErrors; what was measured until then is in ``out``'s journal.
+    """
+    from seatrial_runner.bundle import Bundle
+    from seatrial_runner.plan import quiet
+    from seatrial_runner.trial import open_trial
+
+    candidate = Bundle.open(bundle)
+    with open_trial(
+        _device(device, inventory),
+        {"candidate": candidate},
+        _plan(candidate, plan),
+        out=out,
+        resume=resume,
+        on_event=on_event or quiet,
+        version=__version__,
+    ) as runner:
+        runner.measure()
+    return runner.trial
+
+
+def gate(
+    candidate: Path | str,
+    baseline: Path | str | None,
+    device: str,
+    budgets: Path | None = None,
+    *,
+    inventory: Path | None = None,
+    plan: Mapping[str, Any] | None = None,
+    settings: GateSettings | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    on_event: OnEvent | None = None,
+) -> tuple[Trial, Verdict]:
+    """Measure a candidate, beside a baseline if there is one, until budgets and comparison are decided; judge it.
+
+    Without ``budgets`` (a YAML file) those of the candidate's target hold. Raises as `bench` does.
+    """
+    from seatrial_ci.gate import GateSettings, judge
+    from seatrial_ci.gate.live import measure_until_decided
+    from seatrial_runner.bundle import Bundle
+    from seatrial_runner.plan import quiet
+    from seatrial_runner.trial import open_trial
+
+    bundles = {"candidate": Bundle.open(candidate)} | ({"baseline": Bundle.open(baseline)} if baseline else {})
+    limits = _budgets(budgets, bundles["candidate"])
+    settings = settings or GateSettings()
+    with open_trial(
+        _device(device, inventory),
+        bundles,  # type: ignore[arg-type]
+        _plan(bundles["candidate"], {"comparison": settings.comparison} | dict(plan or {})),
+        out=out,
+        resume=resume,
+        on_event=on_event or quiet,
+        version=__version__,
+        extra_settings={"budgets": limits.model_dump(mode="json", by_alias=True)},
+    ) as runner:
+        measure_until_decided(runner, limits, settings)
+    return runner.trial, judge(runner.trial, limits, settings)
+
+
+def judge_file(trial: Path, budgets: Path | None = None, settings: GateSettings | None = None) -> tuple[Trial, Verdict]:
+    """Judge a recorded trial without a device. Without ``budgets`` those that it was measured for hold."""
+    from seatrial_ci.gate import GateSettings, judge, load_trial
+    from seatrial_targets.budgets import Budgets
+    from seatrial_targets.located import load
+
+    recorded = load_trial(trial)
+    kept = recorded.settings.get("budgets", {})
+    limits = load(budgets, Budgets) if budgets else Budgets.model_validate(kept)
+    return recorded, judge(recorded, limits, settings or GateSettings())
+
+
+def _device(name: str, inventory: Path | None) -> Device:
+    from seatrial_targets import inventory as devices
+
+    return devices.load(inventory).get(name)
+
+
+def _plan(bundle: Bundle, changes: Mapping[str, Any] | None) -> Plan:
+    from seatrial_runner.plan import Plan
+    from seatrial_targets.profile import TargetProfile
+
+    return Plan.for_profile(TargetProfile.model_validate(bundle.manifest.profile)).but(**dict(changes or {}))
+
+
+def _budgets(path: Path | None, bundle: Bundle) -> Budgets:
+    from seatrial_targets.budgets import Budgets
+    from seatrial_targets.located import load
+    from seatrial_targets.profile import TargetProfile
+
+    return load(path, Budgets) if path else TargetProfile.model_validate(bundle.manifest.profile).budgets
