@@ -22,7 +22,8 @@ def quadruple_log_ratios(candidate_ns: ArrayLike, baseline_ns: ArrayLike) -> Flo
     whole = min(len(candidate), len(baseline))
     if whole and min(candidate[:whole].min(), baseline[:whole].min()) <= 0:
         raise ValueError("a sample is not positive: the clock is too coarse or went backwards")
-    return np.log(candidate[:whole].sum(axis=1) / baseline[:whole].sum(axis=1))
+    ratios: Floats = np.log(candidate[:whole].sum(axis=1) / baseline[:whole].sum(axis=1))
+    return ratios
 
 
 def duet_log_ratio(candidate_ns: ArrayLike, baseline_ns: ArrayLike) -> float:

@@ -49,11 +49,12 @@ def effective_sample_size(samples: ArrayLike, threshold: float) -> float:
 
 
 def percentile_interval(samples: ArrayLike, level: float, confidence: float = 0.95) -> PercentileInterval:
-    """Return the percentile at ``level`` (0.9 for p90) of shape (n,) samples with its two-sided order-statistic interval.
+    """Return the percentile at ``level`` (0.9 for p90) of shape (n,) samples and its two-sided interval.
 
-    Ranks are those of the binomial distribution by normal approximation, level +- z sqrt(level (1 - level) / n_eff)
-    (David & Nagaraja, Order Statistics, 7.1), with n replaced by the effective sample size. Of a single run: it knows
-    nothing of how runs differ from each other. Raises ValueError without samples.
+    The bounds are order statistics, their ranks those of the binomial distribution by normal approximation,
+    level +- z sqrt(level (1 - level) / n_eff) (David & Nagaraja, Order Statistics, 7.1), with n replaced by the
+    effective sample size. It is of a single run and knows nothing of how runs differ from each other.
+    Raises ValueError without samples.
     """
     x = np.sort(np.asarray(samples, dtype=np.float64))
     if x.size == 0:

@@ -32,6 +32,8 @@ def run_interval(figures: ArrayLike, alpha: float) -> RunInterval:
         raise ValueError(f"{x.size} runs; at least 2 are needed for an interval")
     if not (np.isfinite(x) & (x > 0)).all():
         raise ValueError("figures must be positive and finite")
+    if (x == x[0]).all():  # exact, where exp(log(x)) is not: a figure equal to its budget keeps it
+        return RunInterval(float(x[0]), float(x[0]), float(x[0]), 0.0, x.size)
     logs = np.log(x)
     sd = float(logs.std(ddof=1))
     half = float(stdtrit(x.size - 1, 1 - alpha)) * sd / math.sqrt(x.size)

@@ -1,0 +1,167 @@
+"""From raw records to one figure per run: what every judgement, table and chart starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from seatrial_ci.statistics.duet import duet_log_ratio
+from seatrial_ci.statistics.intervals import Floats
+from seatrial_ci.statistics.validity import support_of, thirds_log_ratio
+from seatrial_runner.records import Run, RunKind, Trial, agent_arm
+
+BundleRole = Literal["candidate", "baseline"]
+Comparison = Literal["duet", "separate"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One figure per run, shape (runs,), in the order measured, and the runs that they are of.
+
+    ``problem`` says why there are none, or why those there are can't be used; ``pending`` is True when it is only
+    that no such run was made yet.
+    """
+
+    values: Floats
+    runs: tuple[Run, ...] = ()
+    problem: str = ""
+    pending: bool = False
+
+
+def percentiles(trial: Trial, bundle: BundleRole, level: float) -> Series:
+    """Return the wall-time percentile at ``level``, in ns, of each solo run of ``bundle``."""
+    needed = support_of(level).samples
+
+    def figure(run: Run) -> float:
+        samples = agent_arm(run, bundle).wall_ns
+        if len(samples) < needed:
+            raise ValueError(
+                f"p{level * 100:g} needs {needed} samples per run, run {run.index} has {len(samples)}; "
+                f"measure again with at least {needed} iterations"
+            )
+        return _positive(float(np.quantile(np.asarray(samples, dtype=np.float64), level)), run)
+
+    return _series(trial, trial.of("solo", bundle), figure, "solo")
+
+
+def cold_loads(trial: Trial, bundle: BundleRole) -> Series:
+    """Return, in ns, session creation plus first inference of each solo run of ``bundle``: fresh process, one model."""
+
+    def figure(run: Run) -> float:
+        arm = agent_arm(run, bundle)
+        return _positive(float(arm.session_ns + arm.first_ns), run)
+
+    return _series(trial, trial.of("solo", bundle), figure, "solo")
+
+
+def peak_memory(trial: Trial, bundle: BundleRole) -> Series:
+    """Return the agent's peak resident bytes, over load and inference, of each memory run of ``bundle``."""
+
+    def figure(run: Run) -> float:
+        memory = run.result.memory if run.result else None
+        peaks = [p for p in (memory.peak_load, memory.peak_inference) if p] if memory else []
+        if not peaks:
+            raise ValueError(f"run {run.index}: the kernel did not tell the peak memory")
+        return float(max(peaks))
+
+    return _series(trial, trial.of("memory", bundle), figure, "memory")
+
+
+def energies(trial: Trial, bundle: BundleRole) -> Series:
+    """Return the net energy per inference, in mJ, of each energy run of ``bundle``."""
+    if trial.meter is None:
+        return Series(np.empty(0), problem=_why(trial, "energy") or "the device has no energy meter that we can read")
+    from seatrial_runner.meter.base import energy_per_inference
+
+    meter = trial.meter
+
+    def figure(run: Run) -> float:
+        windows = run.result.energy if run.result else None
+        if windows is None or meter.id not in windows.counters:
+            raise ValueError(f"run {run.index}: no readings of {meter.id}")
+        found = energy_per_inference(windows, meter)
+        if isinstance(found, str):
+            raise ValueError(f"run {run.index}: {found}")
+        if found.net_mj <= 0:
+            raise ValueError(f"run {run.index}: no more energy than idling; lengthen the energy window")
+        return found.net_mj
+
+    return _series(trial, trial.of("energy", bundle), figure, "energy")
+
+
+def comparison_of(trial: Trial) -> Comparison:
+    """Return how the two bundles of ``trial`` were compared: by duets as soon as one was tried, else run by run."""
+    return "duet" if any(run.kind == "duet" for run in trial.runs) else "separate"
+
+
+def duet_log_ratios(trial: Trial) -> Series:
+    """Return ln(candidate / baseline) of each duet run."""
+
+    def figure(run: Run) -> float:
+        try:
+            return duet_log_ratio(agent_arm(run, "candidate").wall_ns, agent_arm(run, "baseline").wall_ns)
+        except ValueError as error:
+            raise ValueError(f"run {run.index}: {error}") from None
+
+    runs = tuple(run for run in trial.of("duet") if len(set(run.arms.values())) == 2)
+    return _series(trial, runs, figure, "duet")
+
+
+def separate_log_ratios(trial: Trial) -> Series:
+    """Return ln(candidate / baseline) of the p50s of each pair of neighbouring solo runs, whichever came first.
+
+    Runs are made in ABBA order. A run whose neighbour does not count is left out. ``runs`` holds the candidate's.
+    """
+    pairs = tuple(abba_pairs(trial.of("solo")))
+    found = [percentiles(trial, "candidate", 0.5), percentiles(trial, "baseline", 0.5)]
+    problem = next((s.problem for s in found if s.problem), "")
+    if problem:
+        return Series(np.empty(0), problem=problem, pending=all(s.pending or not s.problem for s in found))
+    p50 = {run.index: value for s in found for run, value in zip(s.runs, s.values, strict=True)}
+    ratios = [np.log(p50[c.index] / p50[b.index]) for c, b in pairs]
+    problem = "" if pairs else "no pair of neighbouring solo runs of both bundles was made"
+    return Series(np.asarray(ratios), tuple(c for c, _ in pairs), problem, pending=not pairs)
+
+
+def abba_pairs(solos: Iterable[Run]) -> Iterable[tuple[Run, Run]]:
+    """Yield (candidate, baseline) for neighbours of different bundles; each run is used once, from the first on."""
+    waiting: Run | None = None
+    for run in solos:
+        if waiting is None or set(waiting.arms.values()) == set(run.arms.values()):
+            waiting = run
+            continue
+        yield (run, waiting) if "candidate" in run.arms.values() else (waiting, run)
+        waiting = None
+
+
+def drift_within(series: Series, bundle: BundleRole) -> Floats:
+    """Return ln(last third / first third) of each run's samples, shape (runs,)."""
+    return np.asarray([thirds_log_ratio(agent_arm(run, bundle).wall_ns) for run in series.runs])
+
+
+def _series(trial: Trial, runs: tuple[Run, ...], figure: Callable[[Run], float], kind: RunKind) -> Series:
+    if not runs:
+        tried = [run for run in trial.runs if run.kind == kind]
+        reason = next((run.invalid or run.reason for run in reversed(tried) if run.invalid or run.reason), "")
+        why = f"no {kind} run counts: {reason}" if reason else _why(trial, kind) or f"no {kind} run was made"
+        return Series(np.empty(0), problem=why, pending=not tried and not _why(trial, kind))
+    try:
+        return Series(np.asarray([figure(run) for run in runs]), runs)
+    except KeyError as error:
+        return Series(np.empty(0), problem=f"a {kind} run holds no result of {error.args[0]!r}")
+    except ValueError as error:
+        return Series(np.empty(0), problem=str(error))
+
+
+def _why(trial: Trial, kind: str) -> str:
+    """What the trial itself says about why this was not measured: "energy", "energy_per_inference", ..."""
+    return next((text for key, text in trial.unmeasured.items() if key.startswith(kind)), "")
+
+
+def _positive(value: float, run: Run) -> float:
+    if value <= 0:
+        raise ValueError(f"run {run.index}: a time of 0 ns; the device's clock is too coarse or went backwards")
+    return value

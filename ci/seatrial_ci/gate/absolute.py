@@ -1,0 +1,203 @@
+"""Absolute budgets: figures over runs by their bounds, figures of the bundle itself as they stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from seatrial_ci.figures import Series, cold_loads, drift_within, energies, peak_memory, percentiles
+from seatrial_ci.gate.settings import GateSettings
+from seatrial_ci.gate.verdict import Check, Outcome, Unit
+from seatrial_ci.gate.wording import between, show
+from seatrial_ci.statistics.runs import RunInterval, run_interval
+from seatrial_ci.statistics.validity import established_level, established_trend, support_of
+from seatrial_runner.records import RunKind, Trial
+
+if TYPE_CHECKING:
+    from seatrial_targets.budgets import Budgets
+
+CANDIDATE: Literal["candidate"] = "candidate"
+METHOD = "t-interval over runs, log scale"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A check, and how many more runs of which kind would take it to its next look (0: decided, or hopeless)."""
+
+    check: Check
+    kind: RunKind | None = None
+    more: int = 0
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure that is judged over runs: its name, unit, kind of run, and how to get it and its looks."""
+
+    name: str
+    unit: Unit
+    kind: RunKind
+    series: Callable[[Trial], Series]
+    least_runs: int = 2
+    timed: bool = True  # spoiled by throttling; memory is not
+    drifts: bool = False  # samples within a run can be looked at for drift
+
+
+def _percentile(name: str, level: float) -> Metric:
+    runs = support_of(level).runs
+    return Metric(name, "ns", "solo", lambda trial: percentiles(trial, CANDIDATE, level), runs, drifts=True)
+
+
+METRICS: dict[str, Metric] = {
+    "latency_p50_ns": _percentile("latency_p50", 0.5),
+    "latency_p90_ns": _percentile("latency_p90", 0.9),
+    "latency_p99_ns": _percentile("latency_p99", 0.99),
+    "cold_load_ns": Metric("cold_load", "ns", "solo", lambda trial: cold_loads(trial, CANDIDATE)),
+    "peak_memory_bytes": Metric(
+        "peak_memory", "bytes", "memory", lambda trial: peak_memory(trial, CANDIDATE), timed=False
+    ),
+    "energy_per_inference_mj": Metric("energy_per_inference", "mJ", "energy", lambda trial: energies(trial, CANDIDATE)),
+}
+
+
+def judge_measured(
+    trial: Trial, budgets: Budgets, settings: GateSettings, problems: tuple[str, ...]
+) -> Iterator[Judged]:
+    """Judge every budget on a figure over runs. ``problems`` make those that depend on time INVALID."""
+    for field, metric in METRICS.items():
+        limit = getattr(budgets, field)
+        if limit is None:
+            continue
+        judged = judge_limit(metric, metric.series(trial), float(limit), settings)
+        yield _spoiled(judged, problems) if problems and metric.timed else judged
+
+
+def judge_limit(metric: Metric, series: Series, limit: float, settings: GateSettings) -> Judged:
+    """Judge a series of per-run figures against ``limit``, look by look, as a live gate does.
+
+    FAIL when the lower bound exceeds the limit, PASS when the upper bound does not, each one-sided at
+    1 - alpha / looks, else more runs. What was not measured is INVALID.
+    """
+    looks = [look for look in settings.solo_looks if look >= metric.least_runs] or [metric.least_runs]
+    if series.problem:
+        check = _check(metric, limit, Outcome.INVALID, f"{metric.name} was not measured: {series.problem}")
+        return Judged(check, metric.kind, looks[0] if series.pending else 0)
+    made = len(series.values)
+    check = _too_few(metric, series, limit, looks[0])
+    for look in (look for look in looks if look <= made):
+        check = _look(metric, series, look, limit, settings.alpha / len(looks), settings)
+        if check.outcome is not Outcome.INCONCLUSIVE:
+            return Judged(check, metric.kind)
+    following = next((look for look in looks if look > made), made)
+    return Judged(check, metric.kind, following - made)
+
+
+def judge_stated(trial: Trial, budgets: Budgets) -> Iterator[Judged]:
+    """Judge size, parity and accuracy of the candidate: figures of the bundle, without noise from the device."""
+    bundle = trial.bundles[CANDIDATE]
+    if budgets.size_bytes is not None:
+        yield _stated("size", "bytes", float(bundle.size_bytes), float(budgets.size_bytes), most=True)
+    if budgets.parity_sqnr_db is not None:
+        yield _stated("parity_sqnr", "dB", bundle.parity.get("sqnr_db"), budgets.parity_sqnr_db, most=False)
+    if budgets.top1_agreement is not None:
+        yield _stated(
+            "top1_agreement", "ratio", bundle.parity.get("top1_agreement"), budgets.top1_agreement, most=False
+        )
+    for name, least in budgets.accuracy.items():
+        yield _stated(f"accuracy {name}", "", bundle.accuracy.get(name), least, most=False)
+
+
+def _stated(name: str, unit: Unit, value: float | None, limit: float, most: bool) -> Judged:
+    if value is None or math.isnan(value):
+        text = f"{name} was not measured: the bundle states none; export it again with what measures it"
+        return Judged(Check(metric=name, outcome=Outcome.INVALID, unit=unit, limit=limit, message=text))
+    kept = value <= limit if most else value >= limit
+    word = ("within" if kept else "over") if most else ("at least" if kept else "below")
+    return Judged(
+        Check(
+            metric=name,
+            outcome=Outcome.PASS if kept else Outcome.FAIL,
+            unit=unit,
+            value=value,
+            limit=limit,
+            method="stated by the bundle",
+            message=f"{name} {show(value, unit)} is {word} {show(limit, unit)}",
+        )
+    )
+
+
+def _look(metric: Metric, series: Series, look: int, limit: float, alpha: float, settings: GateSettings) -> Check:
+    found = run_interval(series.values[:look], alpha)
+    drift = _drift(metric, series, look, settings)
+    low, high = found.low / math.exp(drift), found.high * math.exp(drift)
+    outcome = Outcome.FAIL if low > limit else Outcome.PASS if high <= limit else Outcome.INCONCLUSIVE
+    if outcome is Outcome.INCONCLUSIVE and drift and not found.low <= limit < found.high:
+        outcome = Outcome.INVALID
+    message = _sentence(metric, found, low, high, limit, outcome, drift)
+    return _check(metric, limit, outcome, message, found, (low, high))
+
+
+def _drift(metric: Metric, series: Series, look: int, settings: GateSettings) -> float:
+    """How much the figures surely drifted, on the log scale, as a size; 0 up to the limit."""
+    if not metric.timed:
+        return 0.0
+    prefix = Series(series.values[:look], series.runs[:look])
+    within = established_level(drift_within(prefix, CANDIDATE)) if metric.drifts else 0.0
+    drift = max(abs(within), abs(established_trend(np.log(prefix.values))))
+    return drift if drift > math.log1p(settings.drift_limit) else 0.0
+
+
+def _sentence(
+    metric: Metric, found: RunInterval, low: float, high: float, limit: float, outcome: Outcome, drift: float
+) -> str:
+    how = {
+        Outcome.PASS: "is within",
+        Outcome.FAIL: "is over",
+        Outcome.INVALID: "drifted too much to be held against",
+        Outcome.INCONCLUSIVE: "can't be told from",
+    }[outcome]
+    text = (
+        f"{metric.name} {show(found.estimate, metric.unit)} ({between(low, high, metric.unit)}, {found.runs} runs) "
+        f"{how} {show(limit, metric.unit)}"
+    )
+    if drift:
+        text += f"; it surely drifted by {math.expm1(drift) * 100:.1f} % during the trial, so the bounds were widened"
+    return text
+
+
+def _too_few(metric: Metric, series: Series, limit: float, needed: int) -> Check:
+    value = float(np.exp(np.log(series.values).mean()))
+    text = f"{metric.name} {show(value, metric.unit)} from {len(series.values)} runs; the first look needs {needed}"
+    check = _check(metric, limit, Outcome.INCONCLUSIVE, text)
+    return check.model_copy(update={"value": value, "runs": len(series.values)})
+
+
+def _check(
+    metric: Metric,
+    limit: float,
+    outcome: Outcome,
+    message: str,
+    found: RunInterval | None = None,
+    bounds: tuple[float | None, float | None] = (None, None),
+) -> Check:
+    return Check(
+        metric=metric.name,
+        outcome=outcome,
+        message=message,
+        unit=metric.unit,
+        value=found.estimate if found else None,
+        low=bounds[0],
+        high=bounds[1],
+        limit=limit,
+        runs=found.runs if found else None,
+        noise_sd=found.sd if found else None,
+        method=METHOD,
+    )
+
+
+def _spoiled(judged: Judged, problems: tuple[str, ...]) -> Judged:
+    message = f"{judged.check.metric} can't be judged: {problems[0]}"
+    return Judged(judged.check.model_copy(update={"outcome": Outcome.INVALID, "message": message}), judged.kind)

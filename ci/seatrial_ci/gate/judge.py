@@ -1,0 +1,101 @@
+"""The gate: budgets and baseline against a trial. Pure, so that recorded data get the verdict that was given live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from seatrial_ci.gate.absolute import Judged, judge_measured, judge_stated
+from seatrial_ci.gate.relative import judge_regression, order_note
+from seatrial_ci.gate.settings import GateSettings
+from seatrial_ci.gate.state import notes, timing_problems, trial_problems
+from seatrial_ci.gate.verdict import Check, Outcome, Verdict, worst
+from seatrial_ci.statistics.sequential import SequentialRule
+from seatrial_runner.records import Trial
+from seatrial_targets.errors import UserError
+
+if TYPE_CHECKING:
+    from seatrial_targets.budgets import Budgets
+
+DEFAULT = GateSettings()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How many more runs of each kind would take every open metric to its next look.
+
+    ``duets`` counts duet runs, ``pairs`` ABBA pairs of separate solo runs (where duets are impossible), the others
+    count runs of the candidate. False when all is decided.
+    """
+
+    duets: int = 0
+    pairs: int = 0
+    solos: int = 0
+    memories: int = 0
+    energies: int = 0
+
+    def __bool__(self) -> bool:
+        return any((self.duets, self.pairs, self.solos, self.memories, self.energies))
+
+
+def judge(trial: Trial, budgets: Budgets, settings: GateSettings = DEFAULT) -> Verdict:
+    """Judge ``trial`` by ``budgets`` and, where it holds a baseline, by the comparison with it.
+
+    What has a budget but was not measured is INVALID, never passed. Raises UserError when there is nothing to judge.
+    """
+    checks = [judged.check for judged in _judged(trial, budgets, settings)]
+    if not checks:
+        raise UserError("nothing to judge: give a budgets file with at least one limit, or a baseline")
+    checks += [Check(metric="trial", outcome=Outcome.INVALID, message=p) for p in trial_problems(trial, settings)]
+    outcome = worst(check.outcome for check in checks)
+    baseline = trial.bundles.get("baseline")
+    return Verdict(
+        outcome=outcome,
+        reasons=tuple(check.message for check in checks if check.outcome is outcome),
+        checks=tuple(checks),
+        notes=(*notes(trial), *order_note(trial), *_not_compared(trial, budgets)),
+        stamp=trial.device.stamp,
+        trial_id=trial.id,
+        device=trial.device.name,
+        target=trial.device.target,
+        candidate=trial.bundles["candidate"].name,
+        baseline=baseline.name if baseline else "",
+    )
+
+
+def runs_wanted(trial: Trial, budgets: Budgets, settings: GateSettings = DEFAULT) -> Wanted:
+    """Return the runs to make next; nothing when every metric is decided, or more runs can't decide it.
+
+    A caller that measures in a loop must stop, too, when a round added no run that counts: this function can't
+    know that a device has no meter, or that every run fails.
+    """
+    # Until a duet is made, nothing in the trial tells that its bundles will be compared by duets.
+    if settings.comparison == "auto":
+        settings = settings.model_copy(update={"comparison": "duet"})
+    most = {"duet": 0, "solo": 0, "memory": 0, "energy": 0}
+    for judged in _judged(trial, budgets, settings):
+        if judged.kind:
+            most[judged.kind] = max(most[judged.kind], judged.more)
+    separate = settings.comparison == "separate"
+    duets, pairs = (0, most["duet"]) if separate else (most["duet"], 0)
+    return Wanted(duets, pairs, most["solo"], most["memory"], most["energy"])
+
+
+def _judged(trial: Trial, budgets: Budgets, settings: GateSettings) -> Iterator[Judged]:
+    problems = timing_problems(trial, settings)
+    yield from judge_measured(trial, budgets, settings, problems)
+    yield from judge_stated(trial, budgets)
+    wanted = budgets.regression
+    if wanted is not None and "baseline" in trial.bundles:
+        rule = SequentialRule(wanted.ignore, wanted.margin, settings.looks, settings.alpha, settings.beta)
+        yield judge_regression(trial, rule, settings, problems)
+    elif wanted is not None and "regression" in budgets.model_fields_set:
+        text = "the budgets want a comparison, but the trial has no baseline; name one with --baseline"
+        yield Judged(Check(metric="latency_regression", outcome=Outcome.INVALID, message=text, unit="relative"))
+
+
+def _not_compared(trial: Trial, budgets: Budgets) -> tuple[str, ...]:
+    if "baseline" in trial.bundles and budgets.regression is None:
+        return ("the comparison with the baseline is switched off by the budgets",)
+    return ()

@@ -1,0 +1,38 @@
+"""How the gate decides: looks, error rates and limits of validity. What it decides about are the budgets."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+def _rising(looks: tuple[int, ...]) -> tuple[int, ...]:
+    if not looks or any(b <= a for a, b in pairwise(looks)):
+        raise ValueError("looks must rise, and there must be at least one")
+    return looks
+
+
+Probability = Annotated[float, Field(gt=0, lt=0.5)]
+Pairs = Annotated[int, Field(ge=5, le=10_000)]  # fewer than 5 leave a trimmed t without degrees of freedom
+Runs = Annotated[int, Field(ge=2, le=10_000)]
+
+
+class GateSettings(BaseModel):
+    """Error rates hold over all looks of one metric: alpha for a false FAIL, beta for a false PASS.
+
+    ``drift_limit``: a drift that is surely greater than this, relative, spoils a comparison and widens the bounds
+    of an absolute figure. ``least_battery_percent``: below it phones throttle (AndroidX Benchmark refuses, too).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    looks: Annotated[tuple[Pairs, ...], AfterValidator(_rising)] = (8, 16, 32, 64)
+    solo_looks: Annotated[tuple[Runs, ...], AfterValidator(_rising)] = (3, 6, 12, 24)
+    alpha: Probability = 0.01
+    beta: Probability = 0.01
+    drift_limit: Annotated[float, Field(gt=0, lt=1)] = 0.02
+    least_battery_percent: Annotated[float, Field(ge=0, le=100)] = 25.0
+    most_invalid_runs: Annotated[float, Field(ge=0, le=1)] = 0.5
+    comparison: Literal["auto", "duet", "separate"] = "auto"
