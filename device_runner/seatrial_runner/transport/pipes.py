@@ -6,7 +6,7 @@ import os
 import selectors
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from typing import IO
+from typing import IO, cast
 
 from seatrial_targets.errors import HarnessError
 
@@ -58,13 +58,13 @@ def _pump(
     hold: bool,
     doing: str,
 ) -> None:
-    assert process.stdin and process.stdout and process.stderr  # noqa: S101  for the type checker: all are PIPE
+    stdin, stdout, stderr = (cast(IO[bytes], pipe) for pipe in (process.stdin, process.stdout, process.stderr))
     with selectors.DefaultSelector() as waiting:
-        waiting.register(process.stdout, selectors.EVENT_READ, streams[0])
-        waiting.register(process.stderr, selectors.EVENT_READ, streams[1])
-        os.set_blocking(process.stdin.fileno(), False)
-        waiting.register(process.stdin, selectors.EVENT_WRITE)
-        sender = _Sender(process.stdin, feed, hold)
+        waiting.register(stdout, selectors.EVENT_READ, streams[0])
+        waiting.register(stderr, selectors.EVENT_READ, streams[1])
+        os.set_blocking(stdin.fileno(), False)
+        waiting.register(stdin, selectors.EVENT_WRITE)
+        sender = _Sender(stdin, feed, hold)
         while any(stream.code is None for stream in streams) and _readers(waiting):
             for key, _ in waiting.select(deadline.check(doing)):
                 if key.data is None:
