@@ -1,0 +1,78 @@
+"""A full comparison (32 duet runs) of two bundles on this machine: what it costs beyond the inferences themselves.
+
+    python benchmarks/comparison.py demo-out/bundles/efficientnet-lite0.x86-64-cpu-{int8,fp32}
+
+Prints a Markdown table: wall time, time inside inferences (timed and warm-up), the rest, and the peak memory of the
+host process of `seatrial bench` and `seatrial gate` (ru_maxrss of a fresh process each, the largest single one).
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from seatrial_runner.bundle import Bundle
+from seatrial_runner.plan import Plan
+from seatrial_runner.records import Run, Trial
+from seatrial_runner.trial import open_trial
+from seatrial_targets import inventory
+
+RUNS = 32
+
+
+def inference_seconds(run: Run) -> float:
+    """Return the time that a run spent in inferences, warm-up included (counted at the median of the timed ones)."""
+    assert run.result is not None
+    arms = run.result.arms.values()
+    return sum(sum(a.wall_ns) + a.first_ns + a.warmup_iterations * statistics.median(a.wall_ns) for a in arms) / 1e9
+
+
+def compare(candidate: Path, baseline: Path) -> tuple[float, Trial]:
+    """Make the duet runs and return the wall seconds of it all, session and pushes included, and the trial."""
+    bundles = {"candidate": Bundle.open(candidate), "baseline": Bundle.open(baseline)}
+    began = time.monotonic()
+    with open_trial(inventory.load().get("local"), bundles, Plan()) as runner:  # type: ignore[arg-type]
+        runner.pairs(RUNS)
+    return time.monotonic() - began, runner.trial
+
+
+def peak_megabytes(*command: str) -> float:
+    """Return the peak resident memory of a fresh `seatrial` process and of what it starts, in MB."""
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=False, capture_output=True);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    seatrial = str(Path(sys.executable).with_name("seatrial"))
+    done = subprocess.run([sys.executable, "-c", code, seatrial, *command], check=True, capture_output=True, text=True)
+    return int(done.stdout) * 1024 / 1e6
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("candidate", type=Path)
+    parser.add_argument("baseline", type=Path)
+    arguments = parser.parse_args()
+    wall, trial = compare(arguments.candidate, arguments.baseline)
+    inside = sum(inference_seconds(run) for run in trial.of("duet"))
+    with tempfile.TemporaryDirectory() as folder:
+        common = ["--device", "local", "--out", f"{folder}/trial.json"]
+        bench = peak_megabytes("bench", str(arguments.candidate), *common)
+        gate = peak_megabytes("gate", str(arguments.candidate), "--baseline", str(arguments.baseline), *common)
+    print("| what | figure |\n|---|---|")
+    print(f"| {len(trial.of('duet'))} duet runs, wall | {wall:.1f} s |")
+    print(f"| of it inside inferences, warm-up included | {inside:.1f} s |")
+    print(f"| **beyond the inferences** | **{wall - inside:.1f} s** |")
+    print(f"| peak memory of `seatrial bench` | {bench:.0f} MB |")
+    print(f"| peak memory of `seatrial gate` | {gate:.0f} MB |")
+    print(f"\nHost of this benchmark itself: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

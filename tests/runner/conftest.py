@@ -1,0 +1,77 @@
+"""Small real bundles: an ONNX model whose cost and answer are known, for the machine that the tests run on."""
+
+import io
+import itertools
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from seatrial_runner.bundle import Bundle, Content, write_bundle
+from seatrial_targets import registry
+from seatrial_targets.inventory import Device
+
+MACHINE = platform.machine()
+TARGET = {"x86_64": "x86-64-cpu-fp32", "aarch64": "arm64-cpu-fp32"}[MACHINE]
+MakeBundle = Callable[..., Bundle]
+
+
+def matmul_chain(depth: int, width: int = 64) -> bytes:
+    """Return an ONNX model that multiplies a (1, width) input by the identity ``depth`` times."""
+    names = ["x", *(f"h{i}" for i in range(depth - 1)), "y"]
+    nodes = [helper.make_node("MatMul", [a, "eye"], [b]) for a, b in itertools.pairwise(names)]
+    shape = [1, width]
+    graph = helper.make_graph(
+        nodes,
+        "chain",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(np.eye(width, dtype=np.float32), "eye")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> MakeBundle:
+    """Return a maker of bundles: ``make_bundle(name, depth=4, golden=..., target=...)``."""
+
+    def make(name: str = "chain", depth: int = 4, golden: np.ndarray | None = None, target: str = TARGET) -> Bundle:
+        x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 64)
+        tensor = {"dtype": "float32", "shape": (1, 64), "golden_shape": (1, 64)}
+        fields = {
+            "name": name,
+            "target": target,
+            "profile": registry.get(target).model_dump(mode="json", by_alias=True),
+            "runtime": "onnxruntime",
+            "precision": "fp32",
+            "artifact": "model.onnx",
+            "inputs": ({"name": "x", "golden": "golden/x.npy", **tensor},),
+            "outputs": ({"name": "y", "golden": "golden/y.npy", "tolerance": 1e-4, **tensor},),
+            "parity": {"sqnr_db": 90.0},
+        }
+        contents = {
+            "model.onnx": Content("artifact", matmul_chain(depth)),
+            "golden/x.npy": Content("golden_input", npy(x)),
+            "golden/y.npy": Content("golden_output", npy(x if golden is None else golden)),
+        }
+        return write_bundle(tmp_path / "bundles" / name, contents, fields)
+
+    return make
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Device:
+    """Return this machine as a device with a folder of its own (whose name has a space, as people's do)."""
+    return Device(name="here", target=TARGET, transport="local", root=str(tmp_path / "device root"))

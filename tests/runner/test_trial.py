@@ -1,0 +1,263 @@
+"""Whole trials on this machine: real agent, real ONNX Runtime, real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seatrial_runner.journal import read_journal
+from seatrial_runner.plan import Event, Plan
+from seatrial_runner.records import Trial, agent_arm
+from seatrial_runner.trial import RunFailedError, TrialRunner, open_trial
+from seatrial_targets.errors import CancelledError, HarnessError, LeaseHeldError, UserError
+from seatrial_targets.inventory import Device
+
+QUICK = Plan(
+    solo_runs=2,
+    solo_iterations=20,
+    duet_iterations=8,
+    memory_iterations=3,
+    warmup_iterations=2,
+    warmup_min_ns=1_000_000,
+)
+
+
+def leftovers(device: Device) -> list[str]:
+    return sorted(p.name for p in Path(str(device.root)).iterdir() if p.name != "blobs")
+
+
+def agents_running(device: Device) -> list[str]:
+    listed = subprocess.run(["pgrep", "-f", f"{device.root}"], capture_output=True, text=True, check=False).stdout
+    return [pid for pid in listed.split() if int(pid) != os.getpid()]
+
+
+def test_a_bench_brings_back_raw_samples(here: Device, make_bundle, tmp_path: Path):
+    out = tmp_path / "trial.json"
+    with open_trial(here, {"candidate": make_bundle()}, QUICK, out=out, version="1") as runner:
+        runner.measure()
+    trial = Trial.model_validate_json(out.read_bytes())
+    assert trial == runner.trial
+    assert [run.kind for run in trial.runs] == ["memory", "solo", "solo"]
+    solo = agent_arm(trial.of("solo")[0], "candidate")
+    assert len(solo.wall_ns) == 20
+    assert all(check.ok and check.rel_l2 < 1e-4 for check in solo.checks)
+    memory = trial.of("memory")[0].result.memory
+    assert memory.peak_load >= memory.baseline_rss > 0
+    assert trial.before.machine == trial.after.machine
+    assert leftovers(here) == []
+    assert not out.with_name("trial.json.journal").exists()
+
+
+def test_energy_says_why_there_is_none(here: Device, make_bundle):
+    with open_trial(here, {"candidate": make_bundle()}, QUICK) as runner:
+        pass
+    if runner.session.meter.meter is None:
+        assert runner.trial.unmeasured["energy"]
+
+
+def test_duets_swap_the_first_arm_from_run_to_run(here: Device, make_bundle):
+    bundles = {"candidate": make_bundle("new"), "baseline": make_bundle("old", depth=40)}
+    with open_trial(here, bundles, QUICK) as runner:
+        runner.pairs(4)
+    runs = runner.trial.of("duet")
+    assert [run.first for run in runs] == ["a", "b", "a", "b"]
+    for run in runs:
+        new, old = (agent_arm(run, name).wall_ns for name in ("candidate", "baseline"))
+        assert len(new) == len(old) == 8
+        assert sorted(old)[4] > sorted(new)[4]  # ten times the work
+
+
+def test_separate_pairs_are_in_abba_order(here: Device, make_bundle):
+    bundles = {"candidate": make_bundle("new"), "baseline": make_bundle("old")}
+    with open_trial(here, bundles, QUICK.but(comparison="separate")) as runner:
+        runner.pairs(2)
+        assert runner.pairs_made() == 2
+    assert [(run.pair, run.arms["a"]) for run in runner.trial.runs] == [
+        (0, "candidate"),
+        (0, "baseline"),
+        (1, "baseline"),
+        (1, "candidate"),
+    ]
+
+
+def test_wrong_outputs_end_the_trial_before_any_timing(here: Device, make_bundle, tmp_path: Path):
+    out = tmp_path / "trial.json"
+    bundle = make_bundle(golden=np.ones((1, 64), np.float32))
+    with pytest.raises(RunFailedError, match="y"), open_trial(here, {"candidate": bundle}, QUICK, out=out) as runner:
+        runner.measure()
+    trial = Trial.model_validate_json(out.read_bytes())
+    assert trial.status != "ok"
+    assert trial.runs[0].result.error.stage == "check"
+    assert not any(arm.wall_ns for run in trial.runs for arm in run.result.arms.values())
+    assert leftovers(here) == []
+
+
+def test_a_bundle_for_another_architecture_is_refused(here: Device, make_bundle):
+    other = "arm64-cpu-fp32" if here.target.startswith("x86") else "x86-64-cpu-fp32"
+    bundle = make_bundle(target=other)
+    with pytest.raises(UserError, match=other), open_trial(here, {"candidate": bundle}, QUICK):
+        pass
+
+
+def test_the_second_session_sends_nothing(here: Device, make_bundle):
+    bundle = make_bundle()
+    with open_trial(here, {"candidate": bundle}, QUICK) as first:
+        pass
+    with open_trial(here, {"candidate": bundle}, QUICK) as second:
+        pass
+    assert first.session.bytes_sent > 0
+    assert second.session.bytes_sent == 0
+
+
+def test_two_runners_never_measure_at_once(here: Device, make_bundle):
+    bundle = make_bundle()
+    with open_trial(here, {"candidate": bundle}, QUICK) as runner:
+        runner.solo(1)
+        with pytest.raises(LeaseHeldError, match="is measuring"), open_trial(here, {"candidate": bundle}, QUICK):
+            pass
+        runner.solo(2)
+    assert len(runner.trial.of("solo")) == 2
+
+
+def test_a_runner_whose_lease_was_taken_is_sent_home(here: Device, make_bundle):
+    with pytest.raises(LeaseHeldError, match="lost"), open_trial(here, {"candidate": make_bundle()}, QUICK) as runner:
+        runner.solo(1)
+        (Path(str(here.root)) / "lease").write_text("feedbeef 99999999999 somebody@else\n")
+        runner.solo(2)
+    assert (Path(str(here.root)) / "lease").read_text().startswith("feedbeef")
+
+
+class Interrupt:
+    """Raises what Ctrl-C raises, when the nth run begins."""
+
+    def __init__(self, at: int, error: type[BaseException] = KeyboardInterrupt) -> None:
+        self.at, self.error, self.seen = at, error, 0
+
+    def __call__(self, event: Event) -> None:
+        self.seen += event.stage == "solo runs" and event.done < event.total
+        if self.seen > self.at:
+            raise self.error
+
+
+def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(here: Device, make_bundle, tmp_path: Path):
+    out, bundles, plan = tmp_path / "trial.json", {"candidate": make_bundle()}, QUICK.but(solo_runs=4)
+    with (
+        pytest.raises(CancelledError, match="--resume"),
+        open_trial(here, bundles, plan, out=out, on_event=Interrupt(2)) as runner,
+    ):
+        runner.measure()
+    assert leftovers(here) == []
+    assert Trial.model_validate_json(out.read_bytes()).status == "cancelled"
+    kept = read_journal(out.with_name("trial.json.journal")).runs
+    with open_trial(here, bundles, plan, out=out, resume=True) as runner:
+        runner.measure()
+    assert runner.trial.status == "ok"
+    assert len(runner.trial.of("solo")) == 4
+    assert runner.trial.runs[: len(kept)] == kept
+
+
+def test_unlike_trials_are_not_resumed(here: Device, make_bundle, tmp_path: Path):
+    out, bundles = tmp_path / "trial.json", {"candidate": make_bundle()}
+    with pytest.raises(CancelledError), open_trial(here, bundles, QUICK, out=out, on_event=Interrupt(1)) as runner:
+        runner.measure()
+    with (
+        pytest.raises(UserError, match="setting"),
+        open_trial(here, bundles, QUICK.but(solo_iterations=21), out=out, resume=True),
+    ):
+        pass
+    with (
+        pytest.raises(UserError, match="no unfinished"),
+        open_trial(here, bundles, QUICK, out=tmp_path / "other.json", resume=True),
+    ):
+        pass
+
+
+def test_an_unfinished_trial_is_set_aside_not_overwritten(here: Device, make_bundle, tmp_path: Path):
+    out, bundles = tmp_path / "trial.json", {"candidate": make_bundle()}
+    with pytest.raises(CancelledError), open_trial(here, bundles, QUICK, out=out, on_event=Interrupt(1)) as runner:
+        runner.measure()
+    old = runner.trial.id
+    with open_trial(here, bundles, QUICK, out=out):
+        pass
+    assert read_journal(tmp_path / f"trial.json.journal.{old}").id == old
+
+
+def test_an_unwritable_result_is_told_before_anything_is_measured(here: Device, make_bundle, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(HarnessError, match="--out"),
+        open_trial(here, {"candidate": make_bundle()}, QUICK, out=tmp_path / "file" / "trial.json"),
+    ):
+        pass
+    assert leftovers(here) == []
+
+
+def kill_agent_when_it_runs(here: Device, times: int) -> threading.Thread:
+    def hunt() -> None:
+        killed, deadline = 0, time.monotonic() + 30
+        while killed < times and time.monotonic() < deadline:
+            for exe in Path("/proc").glob("[0-9]*/cwd"):
+                try:
+                    inside = str(here.root) + "/runs/" in os.readlink(exe)
+                    comm = (exe.parent / "comm").read_text().strip()
+                except OSError:
+                    continue
+                if inside and comm not in ("sh", "timeout", "dash"):
+                    os.kill(int(exe.parent.name), signal.SIGKILL)
+                    killed += 1
+                    time.sleep(0.3)
+            time.sleep(0.01)
+
+    thread = threading.Thread(target=hunt, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_killed_agent_is_recorded_and_its_run_made_again(here: Device, make_bundle):
+    plan = QUICK.but(solo_runs=1, warmup_min_ns=1_000_000_000)
+    with open_trial(here, {"candidate": make_bundle()}, plan) as runner:
+        hunter = kill_agent_when_it_runs(here, times=1)
+        runner.solo(1)
+        hunter.join()
+    assert [run.status for run in runner.trial.runs] == ["device_error", "ok"]
+    assert "SIGKILL" in runner.trial.runs[0].reason
+
+
+def test_kill_minus_nine_of_the_host_leaves_no_process_and_the_next_contact_cleans_up(here: Device, make_bundle):
+    bundle = make_bundle()
+    code = (
+        "import sys; from pathlib import Path; from seatrial_targets.inventory import Device;"
+        "from seatrial_runner.bundle import Bundle; from seatrial_runner.plan import Plan;"
+        "from seatrial_runner.trial import open_trial\n"
+        f"device = Device(name='here', target={here.target!r}, transport='local', root=sys.argv[1])\n"
+        "with open_trial(device, {'candidate': Bundle.open(sys.argv[2])},"
+        " Plan(warmup_min_ns=60_000_000_000, warmup_max_ns=90_000_000_000)) as runner:\n"
+        "    print('go', flush=True); runner.solo(1)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(here.root), str(bundle.path)], stdout=subprocess.PIPE
+    ) as host:
+        assert host.stdout.readline() == b"go\n"
+        runs = Path(str(here.root)) / "runs"
+        while not (runs.is_dir() and any(runs.iterdir())):
+            time.sleep(0.01)
+        host.kill()
+    (Path(str(here.root)) / "lease").unlink()  # as if it had expired
+    with open_trial(here, {"candidate": bundle}, QUICK) as runner:
+        runner.solo(1)
+    assert leftovers(here) == []
+    assert agents_running(here) == []
+
+
+def test_the_same_run_twice_is_never_counted(here: Device, make_bundle):
+    with open_trial(here, {"candidate": make_bundle()}, QUICK) as runner:
+        assert isinstance(runner, TrialRunner)
+        runner.solo(2)
+        runner.solo(2)
+    assert len(runner.trial.of("solo")) == 2
