@@ -13,22 +13,34 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from . import registry
-from .errors import UnknownNameError
+from .errors import UnknownNameError, UserError
 from .located import load as load_located
 from .profile import Name, architecture
 from .spec import Spec
+from .units import FROM_FILE
 
 LOCAL = "local"
 _GENERIC = {"x86_64": "x86-64-cpu-fp32", "aarch64": "arm64-cpu-fp32", "armv7l": "armv7-cpu-fp32"}
-_NEEDS = {"ssh": ("address", "host"), "adb": ("serial",), "local": ()}
-_SECRETS = ("password", "passphrase", "passwd", "secret", "token")
-Text = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f]*$")]
+_NO_SECRETS = "secrets don't belong in this file; use `key: PATH`, an ssh agent, or `host:` of ssh_config"
+Text = Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+def _word(text: str) -> str:
+    if not re.fullmatch(r"[^\s-]\S*", text):
+        raise ValueError(f"{text!r} must be one word that does not begin with '-'")
+    return text
+
+
+# Ends up on the command lines of ssh, adb or the device, where '-x' would be an option and a space a second word.
+Word = Annotated[Text, AfterValidator(_word)]
 
 
 class Device(Spec):
@@ -38,37 +50,34 @@ class Device(Spec):
     takes them as a baseline.
     """
 
-    name: Name = ""
+    refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("password", "passwd", "passphrase", "secret", "token", "pin"), _NO_SECRETS
+    )
+
+    name: Name = "unnamed"
     target: Text
     transport: Literal["local", "ssh", "adb"]
-    address: Text | None = None
+    address: Word | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    user: Text | None = None
+    user: Word | None = None
     key: Text | None = None
-    ssh_config_host: Annotated[Text | None, Field(validation_alias="host", serialization_alias="host")] = None
-    jump: Text | None = None
-    serial: Text | None = None
-    root: Text | None = None
+    ssh_config_host: Annotated[Word | None, Field(validation_alias="host", serialization_alias="host")] = None
+    jump: Word | None = None
+    serial: Word | None = None
+    root: Word | None = None
     library: Text | None = None
     sensors: dict[str, Text] = Field(default_factory=dict)
     tags: tuple[Text, ...] = ()
     stamp: Annotated[str, Field(max_length=256)] = ""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _no_secrets(cls, value: Any) -> Any:
-        for secret in _SECRETS if isinstance(value, dict) else ():
-            if secret in value:
-                raise ValueError(f"{secret!r} does not belong in this file; use `key: PATH`, an ssh agent or `host:`")
-        return value
-
     @field_validator("target")
     @classmethod
-    def _known_target(cls, name: str) -> str:
-        if not name.endswith((".yaml", ".yml")) and name not in registry.names():
-            raise ValueError(
-                str(UnknownNameError("target", name, registry.names(), "`seatrial targets list` shows all"))
-            )
+    def _known_target(cls, name: str, info: ValidationInfo) -> str:
+        if (info.context or {}).get(FROM_FILE):
+            try:
+                registry.source_of(name)
+            except UserError as error:
+                raise ValueError(str(error)) from None
         return name
 
     @model_validator(mode="after")
@@ -80,28 +89,22 @@ class Device(Spec):
         return self
 
 
-def local_device() -> Device:
-    """Return this machine as a device, of the generic FP32 target of its architecture."""
-    machine = architecture(platform.machine())
-    return Device(name=LOCAL, target=_GENERIC.get(machine, f"{machine}-cpu-fp32"), transport="local")
+def local_devices() -> dict[str, Device]:
+    """Return this machine as the device `local`, of the generic FP32 target of its architecture; {} if it has none."""
+    target = _GENERIC.get(architecture(platform.machine()))
+    return {LOCAL: Device(name=LOCAL, target=target, transport="local")} if target else {}
 
 
 class Inventory(Spec):
     """All devices by name; the built-in `local` is always among them."""
 
-    devices: dict[Name, Device] = Field(default_factory=dict)
+    devices: dict[Name, Device] = Field(default_factory=local_devices)
 
     @field_validator("devices", mode="after")
     @classmethod
     def _named(cls, devices: dict[str, Device]) -> dict[str, Device]:
         named = {name: device.model_copy(update={"name": name}) for name, device in devices.items()}
-        return {LOCAL: local_device(), **named}
-
-    @model_validator(mode="after")
-    def _with_local(self) -> Inventory:
-        if LOCAL not in self.devices:
-            self.devices[LOCAL] = local_device()
-        return self
+        return local_devices() | named
 
     @classmethod
     def load(cls, path: Path | None = None) -> Inventory:

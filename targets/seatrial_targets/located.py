@@ -18,11 +18,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from .errors import ConfigError, did_you_mean
-from .units import CONTEXT_UNITS_REQUIRED
-from .yamltree import MAX_BYTES, Document, Path, Position, Problem, key_name, parse
+from .units import FROM_FILE
+from .yamltree import MAX_BYTES, Document, Path, Problem, key_name, parse
 
 M = TypeVar("M", bound=BaseModel)
-_UNREADABLE: Any = object()
 
 
 def load(path: pathlib.Path, model: type[M]) -> M:
@@ -32,7 +31,7 @@ def load(path: pathlib.Path, model: type[M]) -> M:
 
 def loads(text: str, source_name: str, model: type[M]) -> M:
     """Return the model in ``text``; ``source_name`` stands before each problem. Raises ConfigError."""
-    return validate(parse(text, source_name), model, source_name)
+    return validate(parse(text, source_name), model)
 
 
 def read_text(path: pathlib.Path) -> str:
@@ -57,31 +56,26 @@ def read_text(path: pathlib.Path) -> str:
         ) from None
 
 
-def validate(document: Document, model: type[M], source_name: str = "") -> M:
+def validate(document: Document, model: type[M]) -> M:
     """Return the model in a parsed document, which may be merged from several files. Raises ConfigError."""
     problems = list(document.problems)
-    if document.data is not None and not isinstance(document.data, dict):
-        problems.append(Problem(document.values[()], "", "a mapping (`key: value` lines) is expected here"))
-    elif document.data is not None:
+    if isinstance(document.data, dict):
         try:
-            result = model.model_validate_json(
-                json.dumps(document.data),
-                strict=True,
-                context={CONTEXT_UNITS_REQUIRED: True},
-                by_alias=True,
-                by_name=False,
-            )
+            result = _strict(document.data, model)
         except ValidationError as error:
             spoiled = {problem.position for problem in problems}
-            found = (_problem(document, model, detail) for detail in error.errors(include_url=False))
+            found = [_problem(document, model, detail) for detail in error.errors(include_url=False)]
             problems += [problem for problem in found if problem.position not in spoiled]
         else:
             if not problems:
                 return result
-    if not problems:
-        position = document.values.get((), Position(source_name, 1, 1))
-        problems.append(Problem(position, "", "the file holds nothing; a mapping (`key: value` lines) is expected"))
     raise ConfigError(rendered(problems))
+
+
+def _strict(data: dict[str, Any], model: type[M]) -> M:
+    """Validate by way of JSON: strict there, pydantic still takes lists for tuples and mappings for models."""
+    text = json.dumps(data)
+    return model.model_validate_json(text, strict=True, context={FROM_FILE: True}, by_alias=True, by_name=False)
 
 
 def rendered(problems: Iterable[Problem]) -> list[str]:
@@ -91,12 +85,13 @@ def rendered(problems: Iterable[Problem]) -> list[str]:
 
 def _problem(document: Document, model: type[BaseModel], detail: ErrorDetails) -> Problem:
     path, missing = _existing(document.data, detail["loc"])
+    key = document.keys.get(path) or document.at(path)
     if detail["type"] == "extra_forbidden":
-        return Problem(document.keys[path], key_name(path), "unknown key" + _near_key(model, path))
-    position = document.values.get(path, Position("", 1, 1))
+        return Problem(key, key_name(path), _unknown_key(model, path))
     if detail["type"] == "missing":
-        return Problem(document.keys.get(path, position), key_name((*path, *missing[-1:])), "is required")
-    return Problem(position, key_name(path), _wording(detail))
+        return Problem(key, key_name((*path, *missing[-1:])), "is required")
+    at_key = missing[-1:] == ("[key]",)
+    return Problem(key if at_key else document.at(path), key_name(path), _wording(detail))
 
 
 def _existing(data: Any, loc: Iterable[str | int]) -> tuple[Path, Path]:
@@ -137,6 +132,8 @@ def _wording(detail: ErrorDetails) -> str:
         return f"{_shown(value)} is not one of {', '.join(choices)}{did_you_mean(str(value), choices)}"
     if kind == "greater_than":
         return f"must be above {context['gt']}"
+    if kind == "string_type" and isinstance(value, int | float) and not isinstance(value, bool):
+        return f"must be text; put it in quotes: '{value}'"
     text = _WORDS.get(kind) or detail["msg"].replace("Input should", "must").replace("String should", "must")
     return f"{text}, not {_shown(value)}"
 
@@ -148,16 +145,17 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _near_key(model: type[BaseModel], path: Path) -> str:
+def _unknown_key(model: type[BaseModel], path: Path) -> str:
     parents: list[Any] = [model]
     for part in path[:-1]:
         parents = [inner for parent in parents for inner in _inside(parent, part)]
-    known = [key for parent in parents for key in _keys(parent)]
-    return did_you_mean(str(path[-1]), known) or (f"; known: {', '.join(known)}" if known else "")
-
-
-def _keys(annotation: Any) -> list[str]:
-    return [key for model in _models(annotation) for key in _fields(model)]
+    models = [found for parent in parents for found in _models(parent)]
+    key = str(path[-1])
+    for found in models:
+        if refusal := getattr(found, "refused", {}).get(key):
+            return str(refusal)
+    known = [known for found in models for known in _fields(found)]
+    return "unknown key" + (did_you_mean(key, known) or f"; known: {', '.join(known)}")
 
 
 def _fields(model: type[BaseModel]) -> dict[str, Any]:

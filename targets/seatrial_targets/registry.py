@@ -6,16 +6,18 @@ Mappings of a target and its family merge key by key; everything else is replace
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.resources
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import ConfigError, UnknownNameError
+from .errors import ConfigError, UnknownNameError, UserError
 from .located import read_text, validate
 from .profile import TargetProfile
-from .yamltree import Document, Problem, parse
+from .yamltree import Document, merged, parse
 
 ENVIRONMENT = "SEATRIAL_TARGETS"
 ENTRY_POINTS = "seatrial.targets"
@@ -33,7 +35,7 @@ def get(name: str) -> TargetProfile:
     Raises UnknownNameError, or ConfigError with every problem of its file and the families that it extends.
     """
     path = source_of(name)
-    return validate(_resolved(path, ()), TargetProfile, str(path))
+    return validate(_resolved(path, ()), TargetProfile)
 
 
 def listed() -> tuple[TargetProfile, ...]:
@@ -82,38 +84,40 @@ def _files() -> dict[str, list[Path]]:
 
 
 def _folders() -> Iterator[Path]:
-    """Yield each folder of targets once, the built-in one first."""
+    """Yield each folder of targets once, the built-in one first. Raises UserError when the environment names none."""
     own = [Path(part) for part in os.environ.get(ENVIRONMENT, "").split(os.pathsep) if part]
-    folders = [BUILT_IN, *_installed(), *own, Path("targets")]
-    yield from {folder.resolve(): folder for folder in reversed(folders) if folder.is_dir()}.values()
+    for folder in own:
+        if not folder.is_dir():
+            raise UserError(f"{ENVIRONMENT} names {folder}, which is not a folder; correct or unset it")
+    folders = [BUILT_IN, *_installed(), *own, *filter(Path.is_dir, [Path("targets")])]
+    yield from {folder.resolve(): folder for folder in folders}.values()
 
 
-def _installed() -> Iterator[Path]:
-    """Yield the folders of packages that name themselves under our entry point group."""
-    for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
-        folder = importlib.resources.files(entry.module)
-        if isinstance(folder, Path):
-            yield folder
+@functools.cache
+def _installed() -> tuple[Path, ...]:
+    """Return the folders of packages that name themselves under our entry point group."""
+    entries = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    folders = [importlib.resources.files(entry.module) for entry in entries]
+    return tuple(folder for folder in folders if isinstance(folder, Path))
 
 
 def _resolved(path: Path, above: tuple[Path, ...]) -> Document:
     """Return the document in ``path`` merged over those that it extends; ``above`` are the files that led here."""
     document = _named(parse(read_text(path), str(path)), path, family=bool(above))
-    extends = document.data.pop("extends", None) if isinstance(document.data, dict) else None
-    if extends is None:
+    if not isinstance(document.data, dict) or "extends" not in document.data:
         return document
-    at = document.values[("extends",)]
+    extends = document.data.pop("extends")
     if not isinstance(extends, str):
-        return _with_problem(document, Problem(at, "extends", "must be the name of one family or target"))
+        return document.with_problem(("extends",), "must be the name of one family or target")
     try:
         parent = _parent(extends, path)
-    except (UnknownNameError, ConfigError) as error:
-        return _with_problem(document, Problem(at, "extends", str(error)))
+    except UserError as error:
+        return document.with_problem(("extends",), str(error))
     chain = (*above, path)
-    if parent.resolve() in {file.resolve() for file in chain}:
+    if parent.resolve() in [file.resolve() for file in chain]:
         circle = " -> ".join(file.stem for file in (*chain, parent))
-        return _with_problem(document, Problem(at, "extends", f"goes round in a circle: {circle}"))
-    return _merged(_resolved(parent, chain), document)
+        return document.with_problem(("extends",), f"goes round in a circle: {circle}")
+    return merged(_resolved(parent, chain), document)
 
 
 def _named(document: Document, path: Path, family: bool) -> Document:
@@ -121,42 +125,18 @@ def _named(document: Document, path: Path, family: bool) -> Document:
     if not isinstance(document.data, dict):
         return document
     written = document.data.pop("name", path.stem)
-    if written != path.stem:
-        at = document.values[("name",)]
-        return _with_problem(document, Problem(at, "name", f"must be that of the file, {path.stem!r}, or be left out"))
     if not family:
         document.data["name"] = path.stem
+    if written != path.stem:
+        return document.with_problem(("name",), f"must be that of the file, {path.stem!r}, or be left out")
     return document
 
 
 def _parent(name: str, child: Path) -> Path:
     beside = child.with_name(f"{name}.yaml")
-    if beside.is_file():
+    if re.fullmatch(r"[\w.-]+", name) and beside.is_file():
         return beside
     files = _files()
     if name not in files:
         raise UnknownNameError("target or family", name, files)
     return _only(name, files)
-
-
-def _with_problem(document: Document, problem: Problem) -> Document:
-    return Document(document.data, document.keys, document.values, (*document.problems, problem))
-
-
-def _merged(base: Document, over: Document) -> Document:
-    if not isinstance(base.data, dict) or not isinstance(over.data, dict):
-        return _with_problem(over, *base.problems[:1]) if base.problems else over
-    return Document(
-        _merge(base.data, over.data),
-        {**base.keys, **over.keys},
-        {**base.values, **over.values},
-        (*base.problems, *over.problems),
-    )
-
-
-def _merge(base: dict[str, object], over: dict[str, object]) -> dict[str, object]:
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged

@@ -6,6 +6,9 @@ value carries the unit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 _UNIT_SUFFIXES = ("_ns", "_bytes", "_mj", "_db")
@@ -24,7 +27,12 @@ def yaml_key(field: str) -> str:
 
 
 class Spec(BaseModel):
-    """Frozen; Python code gives fields by name, files by key; an unknown key is an error."""
+    """Frozen; Python code gives fields by name, files by key; an unknown key is an error.
+
+    ``refused`` holds keys that people try, and what to do instead: the message for them.
+    """
+
+    refused: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", alias_generator=yaml_key, populate_by_name=True, ser_json_inf_nan="strings"

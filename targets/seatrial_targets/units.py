@@ -30,7 +30,7 @@ _LIMIT = Decimal(2**53)  # JSON readers elsewhere keep whole numbers exactly onl
 _SPELLINGS = {"sec": "s", "secs": "s", "second": "s", "seconds": "s", "msec": "ms", "usec": "us", "nsec": "ns"}
 _MICRO = str.maketrans({"\N{MICRO SIGN}": "u", "\N{GREEK SMALL LETTER MU}": "u"})
 
-CONTEXT_UNITS_REQUIRED = "units_required"
+FROM_FILE = "from_file"
 """Key of pydantic's validation context: true while a file is read, where a bare number has no unit."""
 
 
@@ -139,10 +139,9 @@ def _near(unit: str, units: Mapping[str, int]) -> str:
 
 
 def _format(value: float, units: Mapping[str, int], digits: int) -> str:
-    unit = next(iter(units))
-    for name, factor in units.items():
-        if round(abs(value) / factor, 9) >= 1:
-            unit = name
+    rounded = abs(float(f"{value:.{max(3, digits)}g}"))  # so that 999.6 us becomes 1.00 ms and not 1000 us
+    fitting = [unit for unit, factor in units.items() if rounded >= factor]
+    unit = fitting[-1] if fitting else next(iter(units))
     scaled = value / units[unit]
     whole = len(str(int(abs(scaled))))
     places = 0 if units[unit] == 1 and float(value).is_integer() else max(0, digits - whole)
@@ -158,7 +157,7 @@ def _exact(value: int, units: Mapping[str, int]) -> str:
 def _reader(parse: Callable[[Any], float], example: str, bare: bool) -> BeforeValidator:
     def read(value: object, info: ValidationInfo) -> object:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and not bare and not (info.context or {}).get(CONTEXT_UNITS_REQUIRED):
+        if number and not bare and not (info.context or {}).get(FROM_FILE):
             return value  # made by Python code, under a name that ends in the unit
         if number and not bare:
             raise ValueError(f"{value} has no unit; write '{value} {example}'")

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 19
 MAX_DEPTH = 32
 MAX_NODES = 50_000
 
@@ -67,6 +67,31 @@ class Document:
     keys: Mapping[Path, Position] = field(default_factory=dict)
     values: Mapping[Path, Position] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+
+    def with_problem(self, path: Path, text: str) -> Document:
+        """Return the same document with one problem more, at the value under ``path``."""
+        problem = Problem(self.at(path), key_name(path), text)
+        return Document(self.data, self.keys, self.values, (*self.problems, problem))
+
+    def at(self, path: Path) -> Position:
+        """Return where the value under ``path`` stands; for a value that was added, where the document begins."""
+        return self.values.get(path) or self.values[()]
+
+
+def merged(base: Document, over: Document) -> Document:
+    """Return ``over`` laid on ``base``: mappings merge key by key, all else is replaced. Problems of both remain."""
+    return Document(
+        _merge(base.data, over.data),
+        {**base.keys, **over.keys},
+        {**base.values, **over.values},
+        (*base.problems, *over.problems),
+    )
+
+
+def _merge(base: Any, over: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    return base | {key: _merge(base.get(key), value) for key, value in over.items()}
 
 
 class _StopError(Exception):
@@ -147,7 +172,7 @@ def _compose(text: str) -> yaml.Node | None:
     except yaml.reader.ReaderError as error:
         shown = f"character U+{error.character:04X}" if isinstance(error.character, int) else "character"
         raise _StopError(error.position, f"{shown} is not allowed in YAML") from None
-    except ValueError as error:  # PyYAML: chr() of an escape such as "\\UFFFFFFFF"
+    except (ValueError, OverflowError) as error:  # PyYAML: chr() of an escape such as "\\UFFFFFFFF"
         raise _StopError(0, f"not YAML: {error}") from None
 
 
@@ -179,6 +204,8 @@ class _Reader:
             data = self.read(root, ())
         except _StopError as stop:
             return _failed(self.lines.at(stop.index), stop.text)
+        if not isinstance(root, yaml.MappingNode):
+            self.wrong(root.start_mark.index, (), "a mapping (`key: value` lines) is expected here")
         return Document(data, self.keys, self.values, tuple(self.problems))
 
     def read(self, node: yaml.Node, path: Path) -> Any:
