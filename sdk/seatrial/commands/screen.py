@@ -14,6 +14,7 @@ from .failure import clean, coloured
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 PLAIN_WIDTH = 500  # columns of a table that goes to a file: wide enough that nothing is folded
 COLOURS = {
@@ -54,7 +55,7 @@ class Screen:
         for row in rows:
             cells = [clean(cell) for cell in row]
             table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))
-        self._console().print(table)
+        self._print(table)
 
     def document(self, value: Any) -> None:
         """Print ``value`` as the one JSON document, when that was asked for."""
@@ -65,13 +66,18 @@ class Screen:
         """Print a line for people to stderr, whatever goes to stdout."""
         print(clean(text), file=sys.stderr)
 
+    def _print(self, table: Table) -> None:
+        console = self._console()
+        with console.capture() as captured:
+            console.print(table)
+        print("\n".join(line.rstrip() for line in captured.get().splitlines()), file=self.stream)
+
     def _console(self) -> Console:
         from rich.console import Console
 
-        terminal = self.stream.isatty()
         return Console(
             file=self.stream,
-            width=None if terminal else PLAIN_WIDTH,
+            width=None if self.stream.isatty() else PLAIN_WIDTH,
             no_color=not coloured(self.stream),
             markup=False,
             emoji=False,

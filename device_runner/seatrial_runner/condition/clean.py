@@ -1,0 +1,37 @@
+"""Leave nothing on a device: remove the cache of pushed files, and what crashed runs left behind."""
+
+from __future__ import annotations
+
+from seatrial_targets.errors import DeviceError
+
+from .. import lease as leases
+from ..deadline import Deadline
+from ..lease import printable
+from ..run import sweep
+from ..transport.base import Transport
+
+SECONDS = 120.0
+# Only folders that we made, by name: a root that was set wrongly must not cost anybody their files.
+REMOVE = r"""
+cd "$1" || exit 71
+before=$(du -sk blobs runs 2>/dev/null | { sum=0; while read -r kib name; do sum=$((sum + kib)); done; echo "$sum"; })
+rm -rf blobs runs && printf '%s' "$before"
+"""
+
+
+def clean(transport: Transport) -> int:
+    """Remove everything in our folder, with the lease in hand. Return the bytes that were freed, by blocks.
+
+    Raises LeaseHeldError when somebody measures there, DeviceError when the files can't be removed.
+    """
+    lease = leases.take(transport)
+    try:
+        sweep(transport)
+        argv = ["sh", "-c", REMOVE, "seatrial", transport.root]
+        done = transport.run(argv, deadline=Deadline.after(SECONDS))
+    finally:
+        leases.give_back(transport, lease)
+    if not done.ok:
+        raise DeviceError(f"{transport.name}: {transport.root} can't be emptied: {printable(done.stderr)}")
+    freed = printable(done.stdout)
+    return int(freed) * 1024 if freed.isdigit() else 0

@@ -1,0 +1,125 @@
+"""Find out what the doctor needs to know of a device: connect, look, change nothing but our cache folder."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, Literal
+
+from seatrial_targets import registry
+from seatrial_targets.errors import (
+    AuthenticationError,
+    ConfigError,
+    HostKeyError,
+    SeatrialError,
+    UnknownNameError,
+)
+from seatrial_targets.inventory import Device
+from seatrial_targets.profile import TargetProfile
+
+from ..agent import native_agent
+from ..deadline import Deadline
+from ..lease import printable
+from ..meter import choose
+from ..transport import open_transport
+from ..transport.base import Transport
+from .doctor import Facts, on_device
+from .state import read_state
+
+SECONDS = 60.0
+# Seconds that the lease has left, and its holder; the token stays there, it is the holder's secret.
+LEASE = r"""
+cd "$1" 2>/dev/null || exit 0
+[ -f lease ] || exit 0
+read -r token expiry holder < lease || :
+case "$expiry" in ''|*[!0-9]*) exit 0;; esac
+left=$((expiry - $(date +%s)))
+[ "$left" -gt 0 ] && printf '%s %s' "$left" "$holder"
+exit 0
+"""
+
+
+def gather(device: Device) -> Facts:
+    """Return what can be found out about ``device``. Never raises for what is wrong with the device: that is a fact."""
+    profile = _profile(device)
+    try:
+        with open_transport(device) as transport:
+            return Facts(device, profile, **_seen(device, profile, transport))
+    except SeatrialError as error:
+        return Facts(device, profile, problem=str(error), remedy=_remedy(device, error))
+
+
+def _seen(device: Device, profile: TargetProfile | None, transport: Transport) -> dict[str, Any]:
+    state = read_state(transport)
+    left, holder = _lease(transport)
+    choice = choose(transport, profile.meters if profile else ())
+    return {
+        "state": state,
+        "root": transport.root,
+        "holder": holder,
+        "holder_seconds": left,
+        "agent": _agent(transport, state.machine),
+        "meter": choice.meter,
+        "meter_problem": choice.reason,
+        **_library(device, profile, transport, state.machine, busy=bool(holder)),
+    }
+
+
+def _profile(device: Device) -> TargetProfile | None:
+    try:
+        return registry.get(device.target)
+    except (ConfigError, UnknownNameError):
+        return None
+
+
+def _lease(transport: Transport) -> tuple[int, str]:
+    done = transport.run(["sh", "-c", LEASE, "seatrial", transport.root], deadline=Deadline.after(SECONDS))
+    left, _, holder = printable(done.stdout).partition(" ")
+    return (int(left), holder or "another runner") if left.isdigit() else (0, "")
+
+
+def _agent(transport: Transport, machine: str) -> Literal["native", "python", ""]:
+    if native_agent(machine) is not None:
+        return "native"
+    found = transport.run(["sh", "-c", "command -v python3"], deadline=Deadline.after(SECONDS)).ok
+    return "python" if found else ""
+
+
+def _library(
+    device: Device, profile: TargetProfile | None, transport: Transport, machine: str, *, busy: bool
+) -> dict[str, str]:
+    if device.library:
+        return _given_library(device.library, transport)
+    from ..libraries import find
+
+    try:
+        library = find(machine, profile.runtime.versions if profile else "")
+    except SeatrialError as error:
+        return {"library_problem": str(error), "library_remedy": f"seatrial runtimes fetch {machine}"}
+    name = f"ONNX Runtime {library.version} for {library.machine}"
+    if busy:  # looking would hash 25 MB on the device while somebody measures there
+        return {"library": f"{name} is here; whether the device has it already is not looked at while it is in use"}
+    wanted = {library.sha256: (library.path.stat().st_size, 0o600)}
+    absent = transport.missing(wanted, deadline=Deadline.after(SECONDS))
+    return {"library": f"{name}: {'will be pushed' if absent else 'on the device'}"}
+
+
+def _given_library(path: str, transport: Transport) -> dict[str, str]:
+    there = transport.run(["sh", "-c", '[ -r "$1" ]', "seatrial", path], deadline=Deadline.after(SECONDS)).ok
+    if there:
+        return {"library": f"{path} on the device, as devices.yaml says"}
+    return {"library_problem": f"devices.yaml names {path}, which the device does not have, or we may not read"}
+
+
+def _remedy(device: Device, error: SeatrialError) -> str:
+    """The command that mends, or at least explains, why a device can't be reached."""
+    if isinstance(error, HostKeyError):
+        return f"seatrial devices trust {device.name}"
+    if device.transport == "adb":
+        return "adb devices -l"
+    if device.transport != "ssh":
+        return ""
+    if isinstance(error, AuthenticationError):
+        host = device.ssh_config_host or device.address or ""
+        port = ["-p", str(device.port)] if device.port else []
+        return shlex.join(["ssh-copy-id", *port, f"{device.user}@{host}" if device.user else host])
+    return on_device(device, "true").replace("ssh ", "ssh -v ", 1)

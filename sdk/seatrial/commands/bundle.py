@@ -1,0 +1,68 @@
+"""seatrial bundle: look into what export made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .command import Group
+from .export import parity_text
+from .options import FOLDER
+from .screen import Screen
+
+
+@click.group(cls=Group)
+def bundle() -> None:
+    """Look into a bundle, verify it."""
+
+
+@bundle.command()
+@click.argument("path", type=FOLDER)
+@click.pass_obj
+def show(screen: Screen, path: Path) -> None:
+    """Show what the bundle at PATH holds, after verifying it."""
+    import json
+
+    from seatrial_runner.bundle import Bundle
+    from seatrial_targets.units import format_size
+
+    opened = Bundle.open(path)
+    manifest = opened.manifest
+    body = json.loads(manifest.model_dump_json(by_alias=True))
+    screen.document({"path": str(path), "digest": opened.digest, "manifest": body})
+    rows = [
+        ("name", manifest.name),
+        ("target", f"{manifest.target} ({manifest.runtime}, {manifest.precision})"),
+        ("digest", opened.digest),
+        ("size", format_size(manifest.size_bytes)),
+        ("parity", f"{parity_text(manifest.parity)} against torch"),
+        ("accuracy", ", ".join(f"{k} {v:.4g}" for k, v in manifest.accuracy.items()) or "not measured"),
+        ("weights", ", ".join(f"{count} {kind}" for kind, count in manifest.precision_summary.items()) or "-"),
+        ("licence", manifest.weights_licence or "not stated"),
+        ("made with", ", ".join(f"{k} {v}" for k, v in manifest.toolchain.items())),
+    ]
+    screen.table(("", ""), rows)
+    screen.line()
+    tensors = [("input", t) for t in manifest.inputs] + [("output", t) for t in manifest.outputs]
+    screen.table(
+        ("", "name", "dtype", "shape"), [(k, t.name, t.dtype, "x".join(map(str, t.shape))) for k, t in tensors]
+    )
+    screen.line()
+    files = [(entry.path, entry.role, format_size(entry.size_bytes), entry.sha256[:16]) for entry in manifest.files]
+    screen.table(("file", "for", "size", "sha256"), files)
+
+
+@bundle.command()
+@click.argument("paths", nargs=-1, required=True, type=FOLDER)
+@click.pass_obj
+def verify(screen: Screen, paths: tuple[Path, ...]) -> None:
+    """Verify every file of the bundles at PATHS by its sha256."""
+    from seatrial_runner.bundle import Bundle
+
+    opened = [Bundle.open(path) for path in paths]
+    screen.document([{"path": str(each.path), "digest": each.digest, "ok": True} for each in opened])
+    for each in opened:
+        screen.line(
+            f"{each.path}: {len(each.manifest.files)} files are as they were written (digest {each.digest[:16]})"
+        )

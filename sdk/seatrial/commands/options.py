@@ -1,0 +1,109 @@
+"""Options and arguments that several commands take, and what a shell completes in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+F = TypeVar("F", bound=Callable[..., Any])
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def complete_targets(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the targets that begin with what was typed."""
+    from seatrial_targets.registry import names
+
+    return _beginning(names(), incomplete)
+
+
+def complete_devices(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the devices that begin with what was typed; none when the inventory is wrong."""
+    from seatrial_targets.errors import SeatrialError
+    from seatrial_targets.inventory import load
+
+    try:
+        return _beginning(sorted(load(ctx.params.get("devices_file")).devices), incomplete)
+    except SeatrialError:
+        return []
+
+
+def _beginning(names: Sequence[str], incomplete: str) -> list[CompletionItem]:
+    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def device_option(command: F) -> F:
+    """Add `--device` and `--devices`."""
+    named = click.option(
+        "--device", required=True, metavar="NAME", shell_complete=complete_devices, help="Device to measure on."
+    )
+    return named(devices_file(command))
+
+
+def devices_file(command: F) -> F:
+    """Add `--devices`."""
+    text = "Inventory file.  [default: ./devices.yaml, else the user's]"
+    return click.option("--devices", "devices_file", type=FILE, metavar="FILE", help=text)(command)
+
+
+def plan_options(command: F) -> F:
+    """Add what changes the plan of a trial; see `plan_changes`."""
+    count = click.IntRange(min=1)
+    options = (
+        click.option("--runs", type=count, metavar="N", help="Latency runs of each bundle, a process each."),
+        click.option("--iterations", type=count, metavar="N", help="Timed inferences of each latency run."),
+        click.option("--threads", type=count, metavar="N", help="Threads of the runtime.  [default: the target's]"),
+        click.option("--memory-runs", type=click.IntRange(min=0), metavar="N", help="Memory runs of each bundle."),
+        click.option("--energy-runs", type=click.IntRange(min=0), metavar="N", help="Energy runs of each bundle."),
+        click.option("--run-seconds", type=click.FloatRange(min=1), metavar="S", help="Longest that one run may take."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def plan_changes(
+    runs: int | None,
+    iterations: int | None,
+    threads: int | None,
+    memory_runs: int | None,
+    energy_runs: int | None,
+    run_seconds: float | None,
+) -> dict[str, Any]:
+    """Return the fields of `seatrial_runner.plan.Plan` that the user changed."""
+    changes = {
+        "solo_runs": runs,
+        "solo_iterations": iterations,
+        "threads": threads,
+        "memory_runs": memory_runs,
+        "energy_runs": energy_runs,
+        "run_seconds": run_seconds,
+    }
+    return {key: value for key, value in changes.items() if value is not None}
+
+
+def report_options(command: F) -> F:
+    """Add the files that a verdict can be written to."""
+    options = (
+        click.option("--junit", type=FILE, metavar="FILE", help="Write the verdict as JUnit XML."),
+        click.option("--markdown", type=FILE, metavar="FILE", help="Write the verdict as Markdown."),
+        click.option("--html", type=FILE, metavar="FILE", help="Write the verdict as one HTML page."),
+        click.option("--verdict-json", type=FILE, metavar="FILE", help="Write the verdict as JSON."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def looks(ctx: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    """Turn `8,16,32,64` into numbers. Their order is checked by the gate's settings."""
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers such as 8,16,32,64") from None
