@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -93,8 +94,10 @@ def energies(trial: Trial, bundle: BundleRole) -> Series:
 
 
 def comparison_of(trial: Trial) -> Comparison:
-    """Return how the two bundles of ``trial`` were compared: by duets as soon as one was tried, else run by run."""
-    return "duet" if any(run.kind == "duet" for run in trial.runs) else "separate"
+    """Return how the two bundles of ``trial`` are compared: run by run only where that was measured, and no duet."""
+    kinds = {run.kind for run in trial.runs}
+    paired = any(run.pair is not None for run in trial.runs)
+    return "separate" if paired and "duet" not in kinds else "duet"
 
 
 def duet_log_ratios(trial: Trial) -> Series:
@@ -111,30 +114,27 @@ def duet_log_ratios(trial: Trial) -> Series:
 
 
 def separate_log_ratios(trial: Trial) -> Series:
-    """Return ln(candidate / baseline) of the p50s of each pair of neighbouring solo runs, whichever came first.
+    """Return ln(candidate / baseline) of the p50s of each pair of separate solo runs, made in ABBA order.
 
-    Runs are made in ABBA order. A run whose neighbour does not count is left out. ``runs`` holds the candidate's.
+    Pairs are in the order in which they were completed; one of which a run does not count is left out. ``runs``
+    holds the candidate's.
     """
-    pairs = tuple(abba_pairs(trial.of("solo")))
-    found = [percentiles(trial, "candidate", 0.5), percentiles(trial, "baseline", 0.5)]
-    problem = next((s.problem for s in found if s.problem), "")
+    sides = [percentiles(trial, "candidate", 0.5), percentiles(trial, "baseline", 0.5)]
+    problem = next((s.problem for s in sides if s.problem), "")
     if problem:
-        return Series(np.empty(0), problem=problem, pending=all(s.pending or not s.problem for s in found))
-    p50 = {run.index: value for s in found for run, value in zip(s.runs, s.values, strict=True)}
-    ratios = [np.log(p50[c.index] / p50[b.index]) for c, b in pairs]
-    problem = "" if pairs else "no pair of neighbouring solo runs of both bundles was made"
+        return Series(np.empty(0), problem=problem, pending=all(s.pending or not s.problem for s in sides))
+    p50 = {run.index: float(value) for s in sides for run, value in zip(s.runs, s.values, strict=True)}
+    pairs = _pairs(sides[0].runs, sides[1].runs)
+    ratios = [math.log(p50[c.index] / p50[b.index]) for c, b in pairs]
+    problem = "" if pairs else "no pair of separate runs was completed"
     return Series(np.asarray(ratios), tuple(c for c, _ in pairs), problem, pending=not pairs)
 
 
-def abba_pairs(solos: Iterable[Run]) -> Iterable[tuple[Run, Run]]:
-    """Yield (candidate, baseline) for neighbours of different bundles; each run is used once, from the first on."""
-    waiting: Run | None = None
-    for run in solos:
-        if waiting is None or set(waiting.arms.values()) == set(run.arms.values()):
-            waiting = run
-            continue
-        yield (run, waiting) if "candidate" in run.arms.values() else (waiting, run)
-        waiting = None
+def _pairs(candidates: Iterable[Run], baselines: Iterable[Run]) -> list[tuple[Run, Run]]:
+    """Return (candidate, baseline) by the number of their pair, by when the later of the two was made."""
+    others = {run.pair: run for run in baselines if run.pair is not None}
+    found = [(run, others[run.pair]) for run in candidates if run.pair in others]
+    return sorted(found, key=lambda pair: max(pair[0].index, pair[1].index))
 
 
 def drift_within(series: Series, bundle: BundleRole) -> Floats:

@@ -22,7 +22,9 @@ def write_atomic(path: Path | str, data: bytes | str) -> None:
         _replace(path, blob)
     except OSError as error:
         where = error.filename or path
-        raise HarnessError(f"{path}: can't be written: {error.strerror or error} ({where}); nothing was changed") from error
+        raise HarnessError(
+            f"{path}: can't be written: {error.strerror or error} ({where}); nothing was changed"
+        ) from error
 
 
 def _replace(path: Path, blob: bytes) -> None:

@@ -46,8 +46,11 @@ class TrialMaker:
         self.runs.append(made)
         return made
 
-    def solo(self, center_ns: float = 10 * MS, bundle: str = "candidate", n: int = 64, noise: float = 0.002) -> Run:
-        return self.run("solo", {"a": bundle}, self.result(arms={"a": self.arm(self.samples(center_ns, n, noise))}))
+    def solo(
+        self, center_ns: float = 10 * MS, bundle: str = "candidate", n: int = 64, noise: float = 0.002, **kwargs: Any
+    ) -> Run:
+        result = self.result(arms={"a": self.arm(self.samples(center_ns, n, noise))})
+        return self.run("solo", {"a": bundle}, result, **kwargs)
 
     def solos(self, count: int, center_ns: float = 10 * MS, sd: float = 0.005, **kwargs: Any) -> TrialMaker:
         for _ in range(count):

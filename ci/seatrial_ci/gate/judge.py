@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seatrial_ci.gate.absolute import Judged, judge_measured, judge_stated
-from seatrial_ci.gate.relative import judge_regression, order_note
+from seatrial_ci.gate.relative import chosen, judge_regression, order_note
 from seatrial_ci.gate.settings import GateSettings
 from seatrial_ci.gate.state import notes, timing_problems, trial_problems
 from seatrial_ci.gate.verdict import Check, Outcome, Verdict, worst
@@ -70,14 +70,11 @@ def runs_wanted(trial: Trial, budgets: Budgets, settings: GateSettings = DEFAULT
     A caller that measures in a loop must stop, too, when a round added no run that counts: this function can't
     know that a device has no meter, or that every run fails.
     """
-    # Until a duet is made, nothing in the trial tells that its bundles will be compared by duets.
-    if settings.comparison == "auto":
-        settings = settings.model_copy(update={"comparison": "duet"})
     most = {"duet": 0, "solo": 0, "memory": 0, "energy": 0}
     for judged in _judged(trial, budgets, settings):
         if judged.kind:
             most[judged.kind] = max(most[judged.kind], judged.more)
-    separate = settings.comparison == "separate"
+    separate = chosen(trial, settings) == "separate"
     duets, pairs = (0, most["duet"]) if separate else (most["duet"], 0)
     return Wanted(duets, pairs, most["solo"], most["memory"], most["energy"])
 

@@ -29,7 +29,7 @@ class GateSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     looks: Annotated[tuple[Pairs, ...], AfterValidator(_rising)] = (8, 16, 32, 64)
-    solo_looks: Annotated[tuple[Runs, ...], AfterValidator(_rising)] = (3, 6, 12, 24)
+    solo_looks: Annotated[tuple[Runs, ...], AfterValidator(_rising)] = (3, 5, 10, 20)
     alpha: Probability = 0.01
     beta: Probability = 0.01
     drift_limit: Annotated[float, Field(gt=0, lt=1)] = 0.02

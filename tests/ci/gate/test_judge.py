@@ -79,8 +79,9 @@ def test_the_looks_ask_for_what_they_lack(maker):
 
 
 def test_a_baseline_of_solo_runs_is_compared_by_abba_pairs(maker):
-    for _ in range(8):
-        maker.solo(10 * MS), maker.solo(10 * MS, "baseline"), maker.solo(10 * MS, "baseline"), maker.solo(10 * MS)
+    for pair in range(8):
+        for bundle in ("candidate", "baseline")[:: 1 if pair % 2 else -1]:
+            maker.solo(10 * MS, bundle, pair=pair)
     verdict = judge(maker.trial(), ONLY_BASELINE)
     assert verdict.outcome is Outcome.PASS
     assert verdict.checks[0].method == "separate ABBA"
@@ -89,6 +90,16 @@ def test_a_baseline_of_solo_runs_is_compared_by_abba_pairs(maker):
 def test_separate_pairs_are_asked_for_as_pairs(maker):
     wanted = runs_wanted(maker.trial(), ONLY_BASELINE, GateSettings(comparison="separate"))
     assert (wanted.pairs, wanted.duets) == (8, 0)
+    maker.solo(bundle="baseline", pair=0), maker.solo(pair=0)
+    wanted = runs_wanted(maker.trial(), ONLY_BASELINE)  # what was measured tells how
+    assert (wanted.pairs, wanted.duets) == (7, 0)
+
+
+def test_a_pair_that_lost_a_run_is_left_out(maker):
+    for pair in range(9):
+        maker.solo(bundle="baseline", pair=pair), maker.solo(pair=pair)
+    maker.runs[5] = maker.runs[5].model_copy(update={"invalid": "throttled"})
+    assert judge(maker.trial(), ONLY_BASELINE).checks[0].pairs == 8
 
 
 def test_latency_within_over_and_near_its_budget(maker):
@@ -98,7 +109,7 @@ def test_latency_within_over_and_near_its_budget(maker):
     near = judge(trial, budgets(latency_p50="10 ms"))
     assert near.outcome is Outcome.INCONCLUSIVE
     assert near.checks[0].low < 10 * MS < near.checks[0].high
-    assert runs_wanted(trial, budgets(latency_p50="10 ms")).solos == 6  # from 6 to the look at 12
+    assert runs_wanted(trial, budgets(latency_p50="10 ms")).solos == 4  # from 6 to the look at 10
 
 
 def test_two_runs_decide_nothing(maker):
@@ -154,7 +165,7 @@ def test_a_percentile_beyond_the_samples_is_not_judged(maker):
 def test_p99_needs_a_thousand_samples_in_ten_runs(maker):
     trial = maker.solos(6, n=1000).trial(baseline=False)
     wanted = runs_wanted(trial, budgets(latency_p99="1 s"))
-    assert wanted.solos == 6
+    assert wanted.solos == 4
     assert judge(trial, budgets(latency_p99="1 s")).outcome is Outcome.INCONCLUSIVE
     full = maker.solos(6, n=1000).trial(baseline=False)
     assert judge(full, budgets(latency_p99="1 s")).outcome is Outcome.PASS
