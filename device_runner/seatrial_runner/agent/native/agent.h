@@ -1,0 +1,171 @@
+// The native device agent: reads one job, measures one or two models, prints one JSON object.
+//
+// The contract (job text, result object, end marker) is documented in seatrial_runner/job.py and records.py. ONNX
+// Runtime is loaded with dlopen from the path in the job, so that one small binary serves every version of it.
+// Every failure goes through `fail`, which prints an error result and ends the process: there is nothing to unwind,
+// since the process is fresh for each run and never writes a file.
+#ifndef SEATRIAL_AGENT_H
+#define SEATRIAL_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "onnxruntime_c_api.h"
+
+#define AGENT_VERSION "1"
+#define JOB_VERSION "1"
+// Members of OrtApi newer than this are not used, so any library from ONNX Runtime 1.12 on will do.
+#define NEEDED_API 12u
+#define ARMS 2
+
+enum Kind { USER_ERROR, HARNESS_ERROR, DEVICE_ERROR };
+enum Mode { LATENCY, MEMORY, ENERGY };
+
+typedef struct {
+  const char *name;   // numpy's name, as in the job
+  const char *descr;  // as in the header of a .npy file
+  ONNXTensorElementDataType onnx;
+  size_t size;  // bytes per element
+} DType;
+
+typedef struct {
+  char *name;
+  const DType *dtype;
+  size_t rank, count;  // dimensions, elements
+  int64_t *shape;
+  char *path;
+  double tolerance;  // outputs: relative L2
+  void *data;        // filled by read_npy
+} Tensor;
+
+typedef struct {
+  Tensor *at;
+  size_t count;
+} Tensors;
+
+typedef struct {
+  char **at;
+  size_t count;
+} Strings;
+
+typedef struct {
+  double rel_l2, max_abs;
+  uint64_t nonfinite;
+  bool argmax_equal, ok;
+} Check;
+
+typedef struct {
+  bool given;  // named in the job
+  char *model;
+  int optimization;
+  Strings providers, config_keys, config_values;
+  Tensors inputs, outputs;
+  // What the runtime made of it.
+  OrtSession *session;
+  const char **input_names, **output_names;
+  OrtValue **input_values, **output_values;
+  // What was measured. `ran` is set by the first inference.
+  bool ran;
+  int64_t session_ns, first_ns, warmup_iterations;
+  Check *checks;
+  size_t checked, samples, capacity;
+  int64_t *wall_ns, *cpu_ns;
+} Arm;
+
+typedef struct {
+  char *token, *library;
+  enum Mode mode;
+  bool spin;
+  int first;  // index of the arm that is loaded and started first
+  int64_t threads, warmup_iterations, warmup_min_ns, warmup_max_ns, iterations, max_ns, window_ns, sample_period_ns;
+  int64_t *cpus;
+  size_t cpu_count;
+  Strings counter_ids, counter_paths;
+  Arm arms[ARMS];
+} Job;
+
+typedef struct {
+  int64_t baseline_rss, peak_load, peak_inference, pss;  // bytes, -1 where the kernel does not tell
+  bool taken, hwm_reset;
+} MemoryFigures;
+
+typedef struct {
+  int64_t t_ns;
+  int64_t *values;
+  bool *read;
+} EnergySample;
+
+typedef struct {
+  bool taken;
+  int64_t edges[4];  // begin of idle, begin of burst, end of burst, end of idle
+  int64_t inferences;
+  EnergySample *samples;
+  size_t count, capacity;
+} EnergyFigures;
+
+typedef struct {
+  int64_t dlopen_ns, start_ns;  // -1: not known
+  char runtime_version[64];
+  bool switches_taken;
+  int64_t voluntary, involuntary, major_faults;  // over the measured phase
+  MemoryFigures memory;
+  EnergyFigures energy;
+} Figures;
+
+extern Job job;
+extern Figures figures;
+extern const char *stage;  // where we are, for `fail`
+extern const OrtApi *ort;
+
+// result.c
+void keep_stdout(void);
+void stop_if_nobody_reads(void);
+_Noreturn void fail(enum Kind kind, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void print_result(void);
+void progress(const char *text);
+
+// memory.c: allocation that never returns NULL, and growing lists
+void *claim(size_t count, size_t size);
+void *grow(void *list, size_t count, size_t size);
+char *copy_text(const char *text, size_t length);
+void append_text(Strings *list, char *text);
+
+// job.c
+void read_job(const char *path);
+
+// npy.c
+const DType *dtype_named(const char *name);
+const DType *dtype_of_onnx(ONNXTensorElementDataType type);
+const char *shape_text(const int64_t *shape, size_t rank);
+char *read_file(const char *path, size_t limit, size_t *length);
+void read_npy(Tensor *tensor);
+
+// check.c
+Check compare(const Tensor *golden, const void *output);
+
+// runtime.c
+void load_library(void);
+void create_environment(void);
+void create_session(Arm *arm);
+void infer(Arm *arm);
+void drop_outputs(Arm *arm);
+const void *output_data(Arm *arm, size_t index);
+
+// machine.c
+int64_t now_ns(int clock);
+int64_t proc_bytes(const char *path, const char *key);
+int64_t since_process_start_ns(void);
+bool reset_peak(void);
+void pin_to_cpus(void);
+int usable_cpus(void);
+void note_switches(bool begin);
+
+// measure.c, energy.c
+void prepare(Arm *arm);
+void warm_up(void);
+void measure_latency(void);
+void measure_memory(void);
+void measure_energy(void);
+
+#endif

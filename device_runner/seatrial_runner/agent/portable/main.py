@@ -1,0 +1,93 @@
+"""The program: read the job, measure, print the result and its end marker."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import os
+import sys
+from typing import Any
+
+from . import machine
+from .failure import AgentFailureError, text
+from .job import Arm, Job
+from .measure import Measurement
+from .stdout import Stdout
+
+AGENT_VERSION = "1"
+_MESSAGE_CHARACTERS = 2048
+
+
+def main(arguments: list[str]) -> int:
+    """Run one job file. Return 0, or 1 when the result is an error."""
+    if len(arguments) != 2:
+        print("usage: python3 agent.pyz JOBFILE", file=sys.stderr)
+        return 2
+    machine.die_with_parent()
+    gc.disable()  # no collection within a timed inference
+    out, job = Stdout(), Job()
+    run = Measurement(job, out)
+    error = attempt(run, arguments[1])
+    line = json.dumps(plain(result(run, error)), allow_nan=False)
+    out.write(f"{line}\nseatrial-end ".encode() + (job.token or b"-") + b"\n")
+    sys.stderr.flush()
+    os._exit(1 if error else 0)  # the runtime's threads and destructors have nothing more to say
+
+
+def attempt(run: Measurement, path: str) -> dict[str, str] | None:
+    """Return None, or the failure as `records.AgentFailure`."""
+    try:
+        run.job.read(path)
+        run.run()
+        return None
+    except AgentFailureError as failure:
+        kind, message = failure.kind, str(failure)
+    except MemoryError:
+        kind, message = "device_error", "out of memory"
+    return {"stage": run.stage, "kind": kind, "message": message[:_MESSAGE_CHARACTERS]}
+
+
+def result(run: Measurement, error: dict[str, str] | None) -> dict[str, Any]:
+    """Return `records.AgentResult` as plain data."""
+    name, runtime = os.uname(), getattr(run, "runtime", None)
+    return {
+        "agent": "python",
+        "agent_version": AGENT_VERSION,
+        "status": "error" if error else "ok",
+        "error": error,
+        "machine": name.machine,
+        "kernel": name.release,
+        "runtime_version": runtime.version if runtime else "",
+        "dlopen_ns": runtime.dlopen_ns if runtime else None,
+        "start_ns": run.start_ns,
+        "cpus": len(os.sched_getaffinity(0)),
+        "threads": run.job.threads,
+        **dict(zip(("voluntary_switches", "involuntary_switches", "major_faults"), run.switches)),
+        "arms": {text(key): arm_result(arm) for key, arm in run.job.arms.items() if arm.ran},
+        "memory": run.memory if "hwm_reset" in run.memory else None,
+        "energy": run.energy,
+    }
+
+
+def arm_result(arm: Arm) -> dict[str, Any]:
+    """Return `records.ArmResult` as plain data."""
+    return {
+        "session_ns": arm.session_ns,
+        "first_ns": arm.first_ns,
+        "warmup_iterations": arm.warmup_iterations,
+        "checks": arm.checks,
+        "wall_ns": list(arm.wall_ns[: arm.samples]),
+        "cpu_ns": list(arm.cpu_ns[: arm.samples]),
+    }
+
+
+def plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity: strings, which the host reads back as numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list) and value and not isinstance(value[0], int):
+        return [plain(item) for item in value]
+    return value
