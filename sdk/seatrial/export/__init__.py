@@ -1,0 +1,77 @@
+"""Export: from a model source and a target to a bundle on disk."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from seatrial_targets.errors import ExportError, UnknownNameError
+
+if TYPE_CHECKING:
+    from seatrial_targets.profile import TargetProfile
+
+    from ..source import ModelSource
+
+Progress = Callable[[str], None]
+
+TABLE = {"onnxruntime": "seatrial.export.onnxruntime:OnnxRuntimeExporter"}
+PLANNED = ("tensorrt", "coreml")
+
+
+class Exporter(Protocol):
+    """Makes a bundle of a model source for one runtime."""
+
+    def export(
+        self,
+        source: ModelSource,
+        target: TargetProfile,
+        out: Path,
+        *,
+        name: str,
+        log: Path | None,
+        on_progress: Progress,
+        recipe_digest: str = "",
+    ) -> Path:
+        """Write the bundle at ``out`` and return it. Raises ExportError or ModelError."""
+        ...
+
+
+def export(
+    source: ModelSource,
+    target: TargetProfile,
+    out: Path,
+    *,
+    on_progress: Progress | None = None,
+    name: str | None = None,
+    log: Path | None = None,
+    recipe_digest: str = "",
+) -> Path:
+    """Export ``source`` for ``target`` as a bundle folder at ``out`` and return that folder.
+
+    ``name`` defaults to the source's. ``on_progress`` is called with the name of each stage. When the model can't be
+    exported, ``log`` (a file) receives the whole text of the underlying error. ``recipe_digest`` names the compression
+    recipe that made the model. Raises ExportError (the model, for this target) or ModelError (the model by itself).
+    """
+    exporter = exporter_for(target)
+    chosen = name or source.name or "model"
+    told = on_progress or (lambda _stage: None)
+    return exporter.export(
+        source, target, Path(out), name=chosen, log=log, on_progress=told, recipe_digest=recipe_digest
+    )
+
+
+def exporter_for(target: TargetProfile) -> Exporter:
+    """Return the exporter of the target's runtime. Raises ExportError when this version has none."""
+    runtime = target.runtime.name
+    if runtime in PLANNED:
+        raise ExportError(
+            f"target {target.name!r} is for {runtime}, and this version of Seatrial has no {runtime} exporter; "
+            f"it exports for: {', '.join(TABLE)} (see `seatrial targets list`)"
+        )
+    if runtime not in TABLE:
+        raise UnknownNameError("runtime", runtime, TABLE)
+    module, _, cls = TABLE[runtime].partition(":")
+    exporter: Exporter = getattr(importlib.import_module(module), cls)()
+    return exporter

@@ -1,0 +1,104 @@
+"""FP32 ONNX to FP16, dynamic INT8 and static INT8."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seatrial_targets.errors import ExportError
+
+from .bias_correction import correct_biases
+from .calibration import as_tensors_data, calibrate
+from .host import HostSession
+from .noise import quiet
+from .samples import Arrays
+
+if TYPE_CHECKING:
+    import onnx
+
+    from seatrial_targets.profile import Quantization
+
+    from . import Progress
+
+
+def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return ``model`` with float16 weights and arithmetic; inputs and outputs stay float32."""
+    from onnxconverter_common import float16
+
+    with quiet():
+        made: onnx.ModelProto = float16.convert_float_to_float16(model, keep_io_types=True)
+    return made
+
+
+def to_dynamic_int8(model: onnx.ModelProto, how: Quantization) -> onnx.ModelProto:
+    """Return ``model`` with int8 weights; the ranges of activations are found while it runs."""
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]  # the quantizer transposes weights and then trips over their old shapes
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        made = Path(folder) / "dynamic.onnx"
+        quantize_dynamic(
+            bare, made, per_channel=how.per_channel, reduce_range=how.reduce_range, weight_type=QuantType.QInt8
+        )
+        return onnx.load(made)
+
+
+def to_static_int8(
+    model: onnx.ModelProto, samples: Sequence[Arrays], how: Quantization, on_progress: Progress
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """Return ``model`` with Q/DQ pairs whose ranges come from ``samples``, and notes on how it was made.
+
+    Biases are corrected for the mean error of their layer where that brings the outputs nearer on the samples.
+    """
+    _check_some(samples)
+    on_progress(f"calibrate on {len(samples)} samples ({how.calibration})")
+    prepared = _prepared(model)
+    ranges = calibrate(prepared, samples, how)
+    on_progress("quantize")
+    plain = _with_qdq(prepared, as_tensors_data(ranges), how)
+    on_progress("correct biases")
+    corrected, gain_db = correct_biases(prepared, plain, samples)
+    note = f"bias correction: {gain_db:+.1f} dB on the calibration samples" + ("" if gain_db > 0 else ", not used")
+    return (corrected if gain_db > 0 else plain), (f"calibrated on {len(samples)} samples", note)
+
+
+def _check_some(samples: Sequence[Arrays]) -> None:
+    if not samples:
+        raise ExportError(
+            "static INT8 needs calibration data, and the model source has none: give ModelSource(..., "
+            "calibration=samples) some 20 to 200 representative inputs, or choose a target with dynamic quantization"
+        )
+
+
+def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold what onnxruntime folds on every CPU (batch norms, pads, constants), so that Q/DQ don't stand between."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "basic.onnx"
+        HostSession(model.SerializeToString(), optimization="basic", save_as=made)
+        return onnx.load(made)
+
+
+def _with_qdq(model: onnx.ModelProto, ranges: object, how: Quantization) -> onnx.ModelProto:
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+    from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    operators = list(dict.fromkeys((*QLinearOpsRegistry, *QDQRegistry)))
+    options = {"ActivationSymmetric": how.symmetric, "WeightSymmetric": True, "QuantizeBias": how.quantize_bias}
+    activation = QuantType.QUInt8 if how.activation == "uint8" else QuantType.QInt8
+    with quiet():
+        quantizer = QDQQuantizer(
+            save_and_reload_model_with_shape_infer(model), how.per_channel, how.reduce_range, QuantType.QInt8,
+            activation, ranges, [], [], operators, options,
+        )  # fmt: skip
+        quantizer.quantize_model()
+    made: onnx.ModelProto = quantizer.model.model
+    return made
