@@ -33,6 +33,15 @@ _NO_SECRETS = "secrets don't belong in this file; use `key: PATH`, an ssh agent,
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
+def _path(text: str) -> str:
+    if text.startswith("-") or any(ord(c) < 32 for c in text):
+        raise ValueError(f"{text!r} must not begin with '-' or hold control characters")
+    return text
+
+
+DevicePath = Annotated[Text, AfterValidator(_path)]
+
+
 def _word(text: str) -> str:
     if not re.fullmatch(r"[^\s-]\S*", text):
         raise ValueError(f"{text!r} must be one word that does not begin with '-'")
@@ -64,7 +73,7 @@ class Device(Spec):
     ssh_config_host: Annotated[Word | None, Field(validation_alias="host", serialization_alias="host")] = None
     jump: Word | None = None
     serial: Word | None = None
-    root: Word | None = None
+    root: DevicePath | None = None
     library: Text | None = None
     sensors: dict[str, Text] = Field(default_factory=dict)
     tags: tuple[Text, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, WithJsonSchema, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from .budgets import Budgets
 from .spec import Spec
@@ -17,13 +17,13 @@ Precision = Literal["fp32", "fp16", "int8"]
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
-def _name(text: str) -> str:
-    if not re.fullmatch(NAME_PATTERN, text):
+def _name(text: object) -> object:
+    if isinstance(text, str) and not re.fullmatch(NAME_PATTERN, text):
         raise ValueError(f"{text!r} is not a name; use up to 64 letters, digits, '.', '_', '-' (not first)")
     return text
 
 
-Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": NAME_PATTERN})]
+Name = Annotated[str, Field(pattern=NAME_PATTERN), BeforeValidator(_name)]
 Count = Annotated[int, Field(ge=1, le=65536)]
 Dimension = Annotated[int, Field(ge=1, lt=2**31)]
 FixedShape = tuple[Dimension, ...]

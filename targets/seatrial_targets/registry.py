@@ -133,10 +133,10 @@ def _named(document: Document, path: Path, family: bool) -> Document:
 
 
 def _parent(name: str, child: Path) -> Path:
-    beside = child.with_name(f"{name}.yaml")
+    files = _files()
+    beside = child.parent / f"{name}.yaml"
     if re.fullmatch(r"[\w.-]+", name) and beside.is_file():
         return beside
-    files = _files()
     if name not in files:
         raise UnknownNameError("target or family", name, files)
     return _only(name, files)

@@ -22,6 +22,8 @@ def json_schema(kind: str) -> dict[str, Any]:
     schema = KINDS[kind].model_json_schema(by_alias=True, mode="validation")
     if kind == "target":
         _loosen(schema)
+    if kind == "devices":
+        schema["properties"]["devices"]["additionalProperties"] = False  # beside its patternProperties
     return {"$schema": DIALECT, **schema}
 
 
