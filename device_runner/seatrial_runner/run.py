@@ -35,7 +35,8 @@ cat > job || exit 77
 # Kills what earlier runners left behind and removes their folders. Only for who holds the lease.
 SWEEP = """
 cd "$1" 2>/dev/null || exit 0
-[ -n "$(ls -A runs 2>/dev/null)" ] || exit 0
+rmdir runs 2>/dev/null
+[ -d runs ] || exit 0
 here=$(pwd -P)
 for p in /proc/[0-9]*; do
   case "$(readlink "$p/cwd" 2>/dev/null)" in "$here"/runs/*) kill -9 "${p#/proc/}" 2>/dev/null;; esac

@@ -26,8 +26,7 @@ from .meter import Choice, choose
 from .plan import Event, OnEvent, Plan, quiet
 from .records import AgentResult, DeviceState, RunKind
 from .run import RunRequest, execute, sweep
-from .runtime import open_runtime
-from .runtime.base import Runtime
+from .runtime.base import Runtime, get_runtime
 from .transport import open_transport, push_cached
 from .transport.base import Transport
 
@@ -145,7 +144,7 @@ def _equip(
         transport=transport,
         state=state,
         lease=lease,
-        runtime=open_runtime(profile.runtime.name),
+        runtime=get_runtime(profile.runtime.name),
         library=_library(device, profile, state.machine, pusher),
         agent=_agent(transport, state.machine, pusher),
         meter=choose(transport, profile.meters),

@@ -33,15 +33,6 @@ _NO_SECRETS = "secrets don't belong in this file; use `key: PATH`, an ssh agent,
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
 
 
-def _path(text: str) -> str:
-    if text.startswith("-") or any(ord(c) < 32 for c in text):
-        raise ValueError(f"{text!r} must not begin with '-' or hold control characters")
-    return text
-
-
-DevicePath = Annotated[Text, AfterValidator(_path)]
-
-
 def _word(text: str) -> str:
     if not re.fullmatch(r"[^\s-]\S*", text):
         raise ValueError(f"{text!r} must be one word that does not begin with '-'")
@@ -50,6 +41,15 @@ def _word(text: str) -> str:
 
 # Ends up on the command lines of ssh, adb or the device, where '-x' would be an option and a space a second word.
 Word = Annotated[Text, AfterValidator(_word)]
+
+
+def _path(text: str) -> str:
+    if text.startswith("-") or any(ord(c) < 32 for c in text):
+        raise ValueError(f"{text!r} must not begin with '-' or hold control characters")
+    return text
+
+
+DevicePath = Annotated[Text, AfterValidator(_path)]
 
 
 class Device(Spec):

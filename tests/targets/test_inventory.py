@@ -31,7 +31,7 @@ devices:
     address: 10.9.0.2
     port: 2222
     user: bench
-    root: /var/tmp/seatrial
+    root: /var/tmp/sea trial
     library: /opt/ort/libonnxruntime.so
     stamp: qemu-user arm64
 """
