@@ -1,0 +1,102 @@
+"""Rows of tables that Markdown and HTML share."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from seatrial_ci.gate.wording import show
+from seatrial_ci.summary import Figure, Summary
+from seatrial_runner.records import DeviceState, RunKind, Trial
+
+
+@dataclass(frozen=True)
+class Row:
+    """A label and one cell per bundle."""
+
+    label: str
+    cells: tuple[str, ...]
+
+
+def bundle_rows(summary: Summary) -> list[Row]:
+    """Return one row per figure, one cell per bundle; a cell without a number says why."""
+    bundles = summary.bundles
+    rows = [
+        Row("precision", tuple(b.precision for b in bundles)),
+        Row("size", tuple(show(b.size_bytes, "bytes") for b in bundles)),
+        *(Row(f"latency {p}", tuple(figure(b.latency[p]) for b in bundles)) for p in ("p50", "p90", "p99")),
+        Row("cold load", tuple(figure(b.cold_load) for b in bundles)),
+        Row("peak memory", tuple(figure(b.peak_memory) for b in bundles)),
+        Row("net energy per inference", tuple(figure(b.energy) for b in bundles)),
+    ]
+    return [*rows, *_stated("parity", [b.parity for b in bundles]), *_stated("accuracy", [b.accuracy for b in bundles])]
+
+
+def figure(found: Figure) -> str:
+    """Return '4.31 ms (4.28 ms to 4.35 ms)', or why there is no number."""
+    if found.value is None:
+        return f"none: {found.reason}"
+    if found.low is None or found.high is None:
+        return f"{show(found.value, found.unit)} (1 run)"
+    kind = ", within 1 run" if found.within_run else ""
+    return f"{show(found.value, found.unit)} ({show(found.low, found.unit)} to {show(found.high, found.unit)}{kind})"
+
+
+def provenance(trial: Trial) -> list[tuple[str, str]]:
+    """Return where the numbers come from: device, software, bundles by digest, counts of runs."""
+    result = next((run.result for run in trial.runs if run.counts and run.result), None)
+    kinds: tuple[RunKind, ...] = ("solo", "duet", "memory", "energy")
+    counts = {kind: len(trial.of(kind)) for kind in kinds}
+    rows = [
+        ("trial", trial.id),
+        ("started", instant(trial.started_unix_ns)),
+        ("device", f"{trial.device.name} ({trial.device.target}, {trial.device.transport})"),
+        ("stand-in", trial.device.stamp),
+        ("machine", f"{result.machine} {result.kernel}" if result else ""),
+        ("runtime", result.runtime_version if result else ""),
+        ("agent", f"{result.agent} {result.agent_version}" if result else ""),
+        ("seatrial", trial.seatrial_version),
+        ("runs that count", ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)),
+        ("runs that do not", str(sum(not run.counts for run in trial.runs) or "")),
+        *((f"{role} digest", bundle.digest) for role, bundle in trial.bundles.items()),
+    ]
+    return [(name, value.strip()) for name, value in rows if value.strip()]
+
+
+def state_rows(trial: Trial) -> list[Row]:
+    """Return the device's state, a cell before and a cell after; empty when none was recorded."""
+    states = (trial.before, trial.after)
+    if states == (None, None):
+        return []
+    readers: dict[str, Callable[[DeviceState], str]] = {
+        "taken": lambda s: instant(s.unix_ns),
+        "model": lambda s: s.model,
+        "system": lambda s: f"{s.os} {s.kernel}".strip(),
+        "governors": lambda s: ", ".join(sorted(set(s.governors.values()))),
+        "clocks": lambda s: ", ".join(f"{k} {v / 1000:.0f} MHz" for k, v in sorted(s.frequencies_khz.items())[:8]),
+        "temperatures": lambda s: ", ".join(f"{k} {v:.0f} °C" for k, v in sorted(s.temperatures_c.items())[:8]),
+        "throttled": lambda s: {None: "not told", True: "yes", False: "no"}[s.throttled],
+        "battery": lambda s: f"{s.battery_percent:.0f} %" if s.battery_percent is not None else "",
+        "load, 1 min": lambda s: f"{s.load_1m:.2f}" if s.load_1m is not None else "",
+        "free memory": lambda s: show(s.memory_available, "bytes") if s.memory_available is not None else "",
+    }
+    rows = [Row(label, tuple(read(s) if s else "not recorded" for s in states)) for label, read in readers.items()]
+    return [row for row in rows if any(row.cells)]
+
+
+def instant(unix_ns: int) -> str:
+    """Return '2026-11-22 05:16:00 UTC'; the bare number when it is beyond what a calendar has."""
+    try:
+        return datetime.datetime.fromtimestamp(unix_ns // 10**9, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"{unix_ns} ns"
+
+
+def _stated(kind: str, maps: Sequence[Mapping[str, float]]) -> list[Row]:
+    keys = dict.fromkeys(key for found in maps for key in found)
+    return [Row(f"{kind} {key}", tuple(_number(found.get(key)) for found in maps)) for key in keys]
+
+
+def _number(value: float | None) -> str:
+    return "none: not stated" if value is None else f"{value:.5g}"

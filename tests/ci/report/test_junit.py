@@ -1,0 +1,48 @@
+from xml.etree import ElementTree
+
+from junitparser import Error, Failure, JUnitXml, Skipped
+
+from seatrial_ci.gate import Check, Outcome, judge
+from seatrial_ci.report import junit
+from seatrial_runner.records import DeviceInfo
+from seatrial_targets.budgets import Budgets
+
+
+def cases(text):
+    return {case.name: case for suite in JUnitXml.fromstring(text.encode()) for case in suite}
+
+
+def verdict_with(maker, **kwargs):
+    trial = maker.duets(8).trial(**kwargs)
+    checks = tuple(Check(metric=o.value, outcome=o, message=f"because {o.value}") for o in Outcome)
+    return judge(trial, Budgets()).model_copy(update={"checks": checks}), trial
+
+
+def test_each_outcome_has_its_kind(maker):
+    found = cases(junit(*verdict_with(maker)))
+    assert not found["PASS"].result
+    for name, kind in (("FAIL", Failure), ("INVALID", Error), ("INCONCLUSIVE", Skipped)):
+        assert isinstance(found[name].result[0], kind)
+        assert found[name].result[0].message == f"because {name}"
+
+
+def test_counts_are_those_of_the_checks(maker):
+    root = ElementTree.fromstring(junit(*verdict_with(maker)).encode())
+    assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
+        "tests": "4",
+        "failures": "1",
+        "errors": "1",
+        "skipped": "1",
+    }
+
+
+def test_a_stamp_is_in_every_name(maker):
+    device = DeviceInfo(name="pi", target="t", transport="ssh", stamp="QEMU emulation")
+    assert all("[QEMU emulation]" in name for name in cases(junit(*verdict_with(maker, device=device))))
+
+
+def test_control_characters_and_markup_do_not_break_the_xml(maker):
+    device = DeviceInfo(name="pi\x00\x1b[31m<&]]>\ud7ff\uffff", target="t", transport="ssh")
+    text = junit(*verdict_with(maker, device=device))
+    assert ElementTree.fromstring(text.encode()) is not None
+    assert "\x1b" not in text
