@@ -50,7 +50,7 @@ Dir::State "$apt/state"; Dir::State::lists "$apt/lists"; Dir::State::status "$ap
 Dir::Etc::sourcelist "$apt/etc/sources.list"; Dir::Etc::sourceparts "-"; Acquire::Languages "none";
 CONF
   mkdir -p "$dir/qemu"
-  (cd "$apt" && export APT_CONFIG=$apt/apt.conf && apt-get update -qq && apt-get download -qq qemu-user)
+  (cd "$apt" && export APT_CONFIG=$apt/apt.conf && apt-get update -qq && apt-get download -qq -o APT::Sandbox::User=root qemu-user)
   dpkg --fsys-tarfile "$apt"/qemu-user_*.deb | tar x -C "$dir/qemu" --strip-components=3 ./usr/bin/qemu-aarch64
   rm -rf "$apt"
 }
@@ -125,15 +125,20 @@ up() { # the built tree is the lower layer of an overlay in memory: every device
     mount -t proc proc /mnt/root/proc; mount --rbind /dev /mnt/root/dev
     mount -t tmpfs -o size=4m,mode=1777 small /mnt/root/small
     chroot /mnt/root /sbin/ldconfig
-    hostname device; cd /mnt/root; exec $serve" >"$RUN/$name.log" 2>&1 </dev/null &
+    hostname device; cd /mnt/root; while :; do $serve || sleep .2; done" >"$RUN/$name.log" 2>&1 </dev/null &
   echo $! >"$RUN/$name.pid"
 }
 
-down() { # `unshare --fork` ignores SIGTERM; --kill-child takes the device's whole pid namespace with it
-  if [ -f "$RUN/$1.pid" ]; then kill -9 "$(cat "$RUN/$1.pid")" 2>/dev/null || true; rm -f "$RUN/$1.pid"; fi
+down() { # killing the first process of a pid namespace kills the whole of it; `unshare --fork` ignores SIGTERM
+  local pid
+  if [ -f "$RUN/$1.pid" ]; then
+    pid=$(cat "$RUN/$1.pid")
+    pkill -9 -P "$pid" || true
+    kill -9 "$pid" 2>/dev/null || true
+    rm -f "$RUN/$1.pid" "$RUN/$1.log"
+  fi
   ip netns del "$1" 2>/dev/null || true # takes the veth pair along
   [ ! -e "/proc/sys/fs/binfmt_misc/$1" ] || echo -1 >"/proc/sys/fs/binfmt_misc/$1"
-  rm -f "$RUN/$1.log"
 }
 
 sweep() {

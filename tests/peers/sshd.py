@@ -58,6 +58,7 @@ class Sshd:
             "PermitRootLogin prohibit-password",
             "MaxSessions 20",
             "Subsystem sftp internal-sftp",
+            f"SetEnv HOME={self.folder}",  # whatever the user's own shell files do, it stays out of here
         ]
 
     def start(self) -> None:

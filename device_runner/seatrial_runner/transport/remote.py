@@ -100,10 +100,10 @@ class ShellTransport(Transport):
         mode = "700" if executable else "600"
         part = f"{remote}.{digest[:16]}.part"
         offset = self._resumable(source, part, deadline)
-        upload = _Upload(source, offset, progress)
+        upload = Upload(source, offset, progress)
         code, said = self._store(upload, (part, remote, digest, mode), deadline)
         if code == shell.BUSY:  # somebody else is sending the same file just now
-            upload = _Upload(source, 0, progress)
+            upload = Upload(source, 0, progress)
             code, said = self._store(upload, (f"{part}.{shell.new_token()}", remote, digest, mode), deadline)
         if code != shell.STORED:
             self._not_stored(code, said, source, remote)
@@ -120,7 +120,7 @@ class ShellTransport(Transport):
             return 0
         return held
 
-    def _store(self, upload: _Upload, names: tuple[str, str, str, str], deadline: Deadline) -> tuple[int, bytes]:
+    def _store(self, upload: Upload, names: tuple[str, str, str, str], deadline: Deadline) -> tuple[int, bytes]:
         part, remote, digest, mode = names
         doing = f"push of {upload.source.name} to {self.name}"
         deadline.check(doing)
@@ -200,7 +200,7 @@ class ShellTransport(Transport):
         raise DeviceError(f"{self.name}: {what}: {heard}; set another 'root' for the device in devices.yaml")
 
 
-class _Upload:
+class Upload:
     """The part of a file that still has to be sent, in chunks, and how much of it was."""
 
     def __init__(self, source: Path, offset: int, progress: Progress | None) -> None:
@@ -209,10 +209,17 @@ class _Upload:
         self.sent = 0
         self._progress = progress
 
+    def skip_to_end(self) -> None:
+        """Note that all of it was sent by other means."""
+        self.offset, self.sent = self.total, self.total
+        if self._progress:
+            self._progress(self.total, self.total)
+
     def chunks(self) -> Iterator[bytes]:
+        """Yield the rest of the file, reporting progress when the next chunk is asked for."""
         with self.source.open("rb") as file:
             file.seek(self.offset)
-            while data := file.read(min(CHUNK_BYTES, self.total - self.offset - self.sent)):
+            while data := file.read(min(CHUNK_BYTES, self.total - file.tell())):
                 yield data
                 self.sent += len(data)
                 if self._progress:

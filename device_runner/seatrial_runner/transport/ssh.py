@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _CONNECT_S = 30.0
 _READ_BYTES = 1 << 18
 _PACKET_BYTES = (32 << 10) - 64  # what sshd takes in one packet
+_PACKETS = 16  # sent before looking at what the device says
 _LOOK_S = 1.0  # how often a silent channel is looked at
 _WINDOW_S = 0.1  # how long to wait for the device to take more before looking at what it says
 
@@ -86,7 +87,7 @@ class SshTransport(ShellTransport):
             while any(stream.code is None for stream in streams):
                 deadline.check(doing)
                 ended = channel.eof_received or channel.closed
-                if _drain(channel, streams) or sender.send():
+                if _drain(channel, streams) or sender.send_some():
                     continue
                 if ended:
                     break
@@ -135,10 +136,17 @@ class _Sender:
         self._chunk, self._at = b"", 0
         self._open = True
 
-    def send(self) -> bool:
-        """Send a piece. Return False when there is nothing to send any more."""
+    def send_some(self) -> bool:
+        """Send a few packets, as far as the device takes them. Return whether there is more."""
         if not self._open:
             return False
+        for _ in range(_PACKETS):
+            if not self._send():
+                break
+        return self._open
+
+    def _send(self) -> bool:
+        """Send a packet. Return False when the device takes none now, or there is none."""
         try:
             if self._at == len(self._chunk):
                 self._chunk, self._at = next(self._feed, b""), 0
@@ -148,7 +156,7 @@ class _Sender:
             if not self._hold:
                 self._channel.shutdown_write()
         except TimeoutError:
-            return True
+            return False
         except (OSError, EOFError):  # nobody reads any more; how it ended is told by the streams
             pass
         self._open = False
