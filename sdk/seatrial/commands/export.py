@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def described(bundle: Bundle) -> dict[str, Any]:
 
 def parity_text(parity: dict[str, float]) -> str:
     """Return the parity figures of a manifest as a person reads them."""
-    shown = {
+    shown: dict[str, Callable[[float], str]] = {
         "sqnr_db": lambda v: f"SQNR {v:.1f} dB",
         "top1_agreement": lambda v: f"top-1 agreement {v:.1%}",
         "max_abs": lambda v: f"largest error {v:.3g}",

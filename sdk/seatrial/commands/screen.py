@@ -57,6 +57,13 @@ class Screen:
             table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))
         self._print(table)
 
+    def outcome(self, word: str, text: str) -> None:
+        """Print a verdict's line, the word in its colour on a terminal."""
+        colour = {"PASS": 32, "FAIL": 31, "INVALID": 35, "INCONCLUSIVE": 33}.get(word, 0)
+        shown = f"\x1b[1;{colour}m{word}\x1b[0m" if coloured(self.stream) else word
+        if not self.as_json:
+            print(f"{shown}: {clean(text)}", file=self.stream)
+
     def document(self, value: Any) -> None:
         """Print ``value`` as the one JSON document, when that was asked for."""
         if self.as_json:

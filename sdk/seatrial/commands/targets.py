@@ -52,7 +52,8 @@ def check(screen: Screen, files: tuple[Path, ...]) -> None:
     from seatrial_targets import registry
     from seatrial_targets.errors import ConfigError
 
-    found, problems = [], []
+    found: list[dict[str, str]] = []
+    problems: list[str] = []
     for path in files:
         try:
             found.append({"file": str(path), "name": registry.get(_as_file(path)).name})
@@ -74,7 +75,7 @@ def schema(screen: Screen, kind: str) -> None:
 
     from seatrial_targets.schema import json_schema
 
-    document = json_schema(kind)  # type: ignore[arg-type]
+    document = json_schema(kind)
     screen.document(document)
     screen.line(json.dumps(document, indent=1))
 

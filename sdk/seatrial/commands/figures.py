@@ -1,0 +1,81 @@
+"""The table of what was measured: metrics down, bundles across, each figure with its interval or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from .export import parity_text
+from .screen import Screen
+
+if TYPE_CHECKING:
+    from seatrial_ci.summary import BundleFigures, Figure, Summary
+
+Row = tuple[str, Callable[["BundleFigures"], str]]
+
+
+def say_summaries(screen: Screen, summaries: Sequence[Summary]) -> None:
+    """Print one table of all bundles of ``summaries``, then why figures are absent."""
+    bundles = [(summary, bundle) for summary in summaries for bundle in summary.bundles]
+    heads = [_head(bundle) for _, bundle in bundles]
+    rows = [[name, *(cell(bundle) for _, bundle in bundles)] for name, cell in _rows(any_energy(summaries))]
+    screen.table(["", *heads], rows, title=_title(summaries))
+    for text in _absences([bundle for _, bundle in bundles]):
+        screen.line(f"not measured: {text}")
+    for stamp in dict.fromkeys(summary.stamp for summary in summaries if summary.stamp):
+        screen.line(f"note: measured on {stamp}; times say nothing about real hardware")
+
+
+def figure_text(figure: Figure) -> str:
+    """Return '4.31 ms (4.28 ms to 4.35 ms)', or '-' for what was not measured."""
+    if figure.value is None:
+        return "-"
+    show = _unit(figure.unit)
+    if figure.low is None or figure.high is None:
+        return f"{show(figure.value)} (one run)"
+    within = ", one run" if figure.within_run else ""
+    return f"{show(figure.value)} ({show(figure.low)} to {show(figure.high)}{within})"
+
+
+def any_energy(summaries: Iterable[Summary]) -> str:
+    """Return the meter that energy was read from, or an empty string."""
+    return next((summary.meter for summary in summaries if summary.meter), "")
+
+
+def _rows(meter: str) -> list[Row]:
+    return [
+        ("size", lambda b: _unit("bytes")(b.size_bytes)),
+        ("latency p50", lambda b: figure_text(b.latency["p50"])),
+        ("latency p90", lambda b: figure_text(b.latency["p90"])),
+        ("latency p99", lambda b: figure_text(b.latency["p99"])),
+        ("cold load", lambda b: figure_text(b.cold_load)),
+        ("peak memory", lambda b: figure_text(b.peak_memory)),
+        (f"energy per inference{f' by {meter}' if meter else ''}", lambda b: figure_text(b.energy)),
+        ("parity with torch", lambda b: parity_text(b.parity)),
+        ("accuracy", lambda b: ", ".join(f"{key} {value:.4g}" for key, value in b.accuracy.items()) or "-"),
+    ]
+
+
+def _head(bundle: BundleFigures) -> str:
+    role = "" if bundle.role == "candidate" else f" ({bundle.role})"
+    return f"{bundle.name}, {bundle.precision}{role}"
+
+
+def _title(summaries: Sequence[Summary]) -> str:
+    devices = ", ".join(dict.fromkeys(summary.device for summary in summaries))
+    return f"On {devices}; in brackets the 95 % interval over runs"
+
+
+def _absences(bundles: Sequence[BundleFigures]) -> list[str]:
+    found: list[str] = []
+    for bundle in bundles:
+        figures = {f"latency {key}": figure for key, figure in bundle.latency.items()}
+        figures |= {"cold load": bundle.cold_load, "peak memory": bundle.peak_memory, "energy": bundle.energy}
+        found += [f"{name}: {figure.reason}" for name, figure in figures.items() if figure.reason]
+    return list(dict.fromkeys(found))
+
+
+def _unit(unit: str) -> Callable[[float], str]:
+    from seatrial_targets.units import format_duration, format_energy, format_size
+
+    return {"ns": format_duration, "bytes": format_size, "mJ": format_energy}[unit]

@@ -1,0 +1,3 @@
+"""seatrial history: what earlier gates said."""
+
+from __future__ import annotations

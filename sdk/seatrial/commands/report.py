@@ -1,0 +1,29 @@
+"""seatrial report: judge a recorded trial and write reports of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .command import Command
+from .files import prepare, write_reports
+from .options import FILE, report_options
+from .screen import Screen
+from .verdicts import say_verdict, verdict_document
+
+
+@click.command(cls=Command)
+@click.argument("trial", type=FILE)
+@click.option("--budgets", type=FILE, metavar="FILE", help="Limits.  [default: those that it was measured for]")
+@report_options
+@click.pass_obj
+def report(screen: Screen, /, trial: Path, budgets: Path | None, **paths: Path | None) -> None:
+    """Write reports of the recorded TRIAL; ends with 0 whatever the verdict, see `seatrial gate --from`."""
+    from seatrial import api
+
+    prepare(paths.values())
+    recorded, verdict = api.judge_file(trial, budgets)
+    files = {"trial": str(trial), **write_reports(recorded, verdict, paths)}
+    screen.document(verdict_document(verdict, files))
+    say_verdict(screen, recorded, verdict, files)
