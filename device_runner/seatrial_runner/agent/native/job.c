@@ -199,6 +199,7 @@ static void require_whole(void) {
   if (job.arms[1].given && job.mode != LATENCY) fail(HARNESS_ERROR, "job file: two arms, which only mode latency takes");
   if (!job.arms[job.first].given) fail(HARNESS_ERROR, "job file: the arm that is to be first is not given");
   if (job.mode != ENERGY && job.iterations < 1) fail(HARNESS_ERROR, "job file: iterations must be 1 or more");
+  if (job.mode == ENERGY && !job.counter_ids.count) fail(HARNESS_ERROR, "job file: mode energy without a counter");
   for (int i = 0; i < ARMS; i++)
     if (job.arms[i].given && !job.arms[i].model) fail(HARNESS_ERROR, "job file: arm %c has no model", 'a' + i);
 }

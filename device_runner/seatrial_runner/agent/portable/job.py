@@ -74,7 +74,7 @@ class Job:
 
     def read(self, path: str) -> None:
         raw = read_file(path.encode(), 4 << 20)
-        lines = raw.split(b"\n")
+        lines = (raw[:-1] if raw.endswith(b"\n") else raw).split(b"\n")
         if lines[0] != b"seatrial-job 1":
             fail("harness_error", "job file, line 1: not 'seatrial-job 1'")
         arm: Arm | None = None
