@@ -13,11 +13,13 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import ConfigError, UnknownNameError, UserError
-from .located import read_text, validate
-from .profile import TargetProfile
-from .yamltree import Document, merged, parse
+
+if TYPE_CHECKING:
+    from .profile import TargetProfile
+    from .yamltree import Document
 
 ENVIRONMENT = "SEATRIAL_TARGETS"
 ENTRY_POINTS = "seatrial.targets"
@@ -34,6 +36,9 @@ def get(name: str) -> TargetProfile:
 
     Raises UnknownNameError, or ConfigError with every problem of its file and the families that it extends.
     """
+    from .located import validate  # here, since shell completion asks only for names
+    from .profile import TargetProfile
+
     path = source_of(name)
     return validate(_resolved(path, ()), TargetProfile)
 
@@ -103,6 +108,9 @@ def _installed() -> tuple[Path, ...]:
 
 def _resolved(path: Path, above: tuple[Path, ...]) -> Document:
     """Return the document in ``path`` merged over those that it extends; ``above`` are the files that led here."""
+    from .located import read_text
+    from .yamltree import merged, parse
+
     document = _named(parse(read_text(path), str(path)), path, family=bool(above))
     if not isinstance(document.data, dict) or "extends" not in document.data:
         return document

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -189,6 +189,7 @@ CHARACTERS = st.text(
 )
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(), CHARACTERS, YAMLISH), MODELS)
 @example('"\\UFFFFFFFF"', Outer)
 @example('"\\U00110000": 1', Outer)

@@ -238,3 +238,10 @@ def test_targets_of_an_installed_package(tmp_path: Path) -> None:
         [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
     assert (done.stdout, done.stderr) == ("mine\n", "")
+
+
+def test_names_are_had_without_pydantic_or_yaml() -> None:
+    asks = "import sys; from seatrial_targets import registry; registry.names()"
+    code = f"{asks}; print({{'pydantic', 'yaml'}} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")

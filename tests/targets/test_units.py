@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seatrial_targets import units
@@ -81,23 +81,27 @@ def test_what_is_refused(read: object, text: object, message: str) -> None:
     assert len(str(caught.value)) < 200
 
 
+@settings(deadline=None)
 @given(WHOLE)
 def test_exact_text_reads_back(number: int) -> None:
     assert units.duration_ns(units.exact_duration(number)) == number
     assert units.size_bytes(units.exact_size(number)) == number
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1e9, allow_subnormal=False))
 def test_exact_energy_reads_back(energy: float) -> None:
     assert units.energy_mj(units.exact_energy(energy)) == pytest.approx(energy, rel=1e-15)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**52))
 def test_shown_text_is_near(number: int) -> None:
     assert units.duration_ns(units.format_duration(number)) == pytest.approx(number, rel=0.005, abs=0.5)
     assert units.size_bytes(units.format_size(number)) == pytest.approx(number, rel=0.05, abs=0.5)
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_read_or_refused(text: str) -> None:
     for read in (units.duration_ns, units.size_bytes, units.energy_mj, units.power_mw, units.ratio, units.decibel):
