@@ -135,12 +135,13 @@ def _agents() -> Iterator[Finding]:
 
 
 def _libraries() -> Finding:
-    from seatrial_runner.libraries import listed
-
     from seatrial_runner.condition.doctor import Finding
+    from seatrial_runner.libraries import installed, listed
 
-    found = sorted({f"{library.version} for {library.machine}" for library in listed()})
+    here = installed()
+    known = [*listed(), *([here] if here else [])]
+    found = sorted({f"{library.version} for {library.machine}" for library in known})
     if found:
         return Finding("runtime libraries", "ok", f"ONNX Runtime {', '.join(found)}")
-    text = "none in the cache yet; that of this machine is used if the extra [export] is installed"
+    text = "none yet, and the Python package onnxruntime is not installed, whose library could be used"
     return Finding("runtime libraries", "note", text, f"seatrial runtimes fetch {platform.machine()}")

@@ -13,12 +13,15 @@ if TYPE_CHECKING:
 
 Row = tuple[str, Callable[["BundleFigures"], str]]
 
+SELDOM = ("latency p99", "accuracy")  # rows that are shown when there is something in them
+
 
 def say_summaries(screen: Screen, summaries: Sequence[Summary]) -> None:
     """Print one table of all bundles of ``summaries``, then why figures are absent."""
     bundles = [(summary, bundle) for summary in summaries for bundle in summary.bundles]
     heads = [_head(bundle) for _, bundle in bundles]
     rows = [[name, *(cell(bundle) for _, bundle in bundles)] for name, cell in _rows(any_energy(summaries))]
+    rows = [row for row in rows if row[0] not in SELDOM or set(row[1:]) != {"-"}]
     screen.table(["", *heads], rows, title=_title(summaries))
     for text in _absences([bundle for _, bundle in bundles]):
         screen.line(f"not measured: {text}")
@@ -67,12 +70,12 @@ def _title(summaries: Sequence[Summary]) -> str:
 
 
 def _absences(bundles: Sequence[BundleFigures]) -> list[str]:
-    found: list[str] = []
-    for bundle in bundles:
+    found: dict[str, str] = {}
+    for bundle in reversed(bundles):
         figures = {f"latency {key}": figure for key, figure in bundle.latency.items()}
         figures |= {"cold load": bundle.cold_load, "peak memory": bundle.peak_memory, "energy": bundle.energy}
-        found += [f"{name}: {figure.reason}" for name, figure in figures.items() if figure.reason]
-    return list(dict.fromkeys(found))
+        found |= {name: figure.reason for name, figure in figures.items() if figure.reason and name not in SELDOM}
+    return [f"{name}: {reason}" for name, reason in found.items()]
 
 
 def _unit(unit: str) -> Callable[[float], str]:

@@ -21,7 +21,7 @@ TRIALS = Path("trials")
 def trial_file(bundle: Path, device: str) -> Path:
     """Return where a trial is kept when the user names no file: the same place for the same command."""
     name = bundle.name or bundle.resolve().name
-    return TRIALS / f"{re.sub(r'[^A-Za-z0-9._-]', '_', f'{name}@{device}')}.json"
+    return TRIALS / f"{re.sub(r'[^A-Za-z0-9._@-]', '_', f'{name}@{device}')}.json"
 
 
 def prepare(paths: Iterable[Path | None]) -> None:

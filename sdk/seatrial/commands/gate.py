@@ -137,7 +137,7 @@ def _answer(
     try:
         return _live(question, settings, plan)
     except SeatrialError as error:
-        if error.status != "user_error" and _stamp(question.trial) != before:
+        if not isinstance(error, UserError) and _stamp(question.trial) != before:
             _report_invalid(question, settings, reports)
         raise
 

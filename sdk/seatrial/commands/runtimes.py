@@ -47,10 +47,10 @@ def fetch(screen: Screen, machine: str, version: str | None) -> None:
 
 @runtimes.command()
 @click.argument("file", type=FILE)
-@click.option("--machine", required=True, metavar="MACHINE", help="What `uname -m` says on the device.")
-@click.option("--version", required=True, metavar="X.Y.Z", help="Version of the runtime.")
+@click.option("--machine", metavar="MACHINE", help="What `uname -m` says on the device.  [default: the file's]")
+@click.option("--version", metavar="X.Y.Z", help="Version of the runtime.  [default: the file's]")
 @click.pass_obj
-def add(screen: Screen, file: Path, machine: str, version: str) -> None:
+def add(screen: Screen, file: Path, machine: str | None, version: str | None) -> None:
     """Take FILE, a libonnxruntime.so of your own, into the cache."""
     from seatrial_runner.libraries import add as add_library
 
@@ -73,4 +73,5 @@ def _json(library: Library) -> dict[str, Any]:
         "version": library.version,
         "sha256": library.sha256,
         "path": str(library.path),
+        "source": library.source,
     }

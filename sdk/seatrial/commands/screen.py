@@ -50,6 +50,7 @@ class Screen:
         from rich.text import Text
 
         table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        table.show_header = any(columns)
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
