@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from .budgets import Budgets
 from .spec import Spec
@@ -39,8 +40,22 @@ _MACHINES = {
 }
 
 
+def _specifier(text: str) -> str:
+    for part in filter(None, re.split(r"\s*,\s*", text.strip())):
+        if not re.fullmatch(r"(>=|<=|==|!=|>|<)\s*\d+(\.\d+)*", part):
+            raise ValueError(f"{part!r} is not a version condition; write for example '>=1.17,<2'")
+    return text
+
+
+Versions = Annotated[str, AfterValidator(_specifier)]  # conditions with commas between; empty: any
+
+
 class DeviceClass(Spec):
-    """What the devices of a target have in common, and what tells them from others."""
+    """What the devices of a target have in common, and what tells them from others.
+
+    ``architecture``, ``os`` with its interval, and ``models`` (shell patterns of what a device calls itself, in Linux
+    /proc/device-tree/model) select devices; the rest describes them.
+    """
 
     kind: Literal["computer", "board", "phone", "tablet", "vehicle"]
     soc: str = ""
@@ -50,10 +65,11 @@ class DeviceClass(Spec):
     compute_capability: Annotated[str, Field(pattern=r"^(\d+\.\d+)?$")] = ""
     memory_bytes: tuple[SizeBytes, ...] = ()  # the sizes it is sold with
     architecture: Architecture
+    models: tuple[str, ...] = ()
     os: OperatingSystem
     os_min: Annotated[str, Field(pattern=r"^(\d+(\.\d+)*)?$")] = ""
     os_max: Annotated[str, Field(pattern=r"^(\d+(\.\d+)*)?$")] = ""
-    jetpack: str = ""  # NVIDIA's releases, as a version specifier
+    jetpack: Versions = ""  # NVIDIA's releases
 
     @model_validator(mode="after")
     def _interval(self) -> DeviceClass:
@@ -66,20 +82,12 @@ class RuntimeSpec(Spec):
     """What executes the artifact, in which versions, and with which options."""
 
     name: Literal["onnxruntime", "tensorrt", "coreml"]
-    versions: str = ""  # a specifier as in `>=1.17,<2`; empty: any
+    versions: Versions = ""
     providers: tuple[str, ...] = ()  # ONNX Runtime execution providers, or Core ML compute units, in order
     threads: Count = 1
     spin: bool = True
     optimization: Literal["none", "basic", "extended", "all"] = "all"
     config: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("versions")
-    @classmethod
-    def _specifier(cls, text: str) -> str:
-        for part in filter(None, re.split(r"\s*,\s*", text.strip())):
-            if not re.fullmatch(r"(>=|<=|==|!=|>|<)\s*\d+(\.\d+)*", part):
-                raise ValueError(f"{part!r} is not a version condition; write for example '>=1.17,<2'")
-        return text
 
 
 class Quantization(Spec):
@@ -170,22 +178,30 @@ class TargetProfile(Spec):
             raise ValueError("opset is for ONNX; Core ML has none")
         return self
 
-    def selects(self, *, machine: str = "", os: str = "", os_version: str = "") -> bool:
+    def selects(self, *, machine: str = "", model: str = "", os: str = "", os_version: str = "") -> bool:
         """Return whether a device that reports this fits the target; what it does not report is not judged."""
-        return not self.mismatch(machine=machine, os=os, os_version=os_version)
+        return not self.mismatch(machine=machine, model=model, os=os, os_version=os_version)
 
-    def mismatch(self, *, machine: str = "", os: str = "", os_version: str = "") -> str:
+    def mismatch(self, *, machine: str = "", model: str = "", os: str = "", os_version: str = "") -> str:
         """Return why a device does not fit, or an empty string. ``machine`` is what `uname -m` says."""
-        found = architecture(machine)
-        if machine and found != self.device.architecture:
-            return f"the device is {machine}, but target {self.name} is for {self.device.architecture}"
-        if os and os.lower() != self.device.os:
-            return f"the device runs {os}, but target {self.name} is for {self.device.os}"
+        device, reason = self.device, ""
+        if machine and architecture(machine) != device.architecture:
+            reason = f"is {machine}, but target {self.name} is for {device.architecture}"
+        elif os and os.lower() != device.os:
+            reason = f"runs {os}, but target {self.name} is for {device.os}"
+        elif model and device.models and not any(fnmatchcase(model, pattern) for pattern in device.models):
+            reason = f"is a {model!r}, but target {self.name} is for {' or '.join(device.models)}"
+        elif os_version:
+            reason = self._outside(os_version)
+        return reason and f"the device {reason}"
+
+    def _outside(self, os_version: str) -> str:
         low, high = self.device.os_min, self.device.os_max
-        if os_version and low and version_key(os_version) < version_key(low):
-            return f"the device runs {self.device.os} {os_version}; target {self.name} needs {low} or later"
-        if os_version and high and version_key(os_version)[: high.count(".") + 1] > version_key(high):
-            return f"the device runs {self.device.os} {os_version}; target {self.name} ends at {high}"
+        version = version_key(os_version)
+        if low and version < version_key(low):
+            return f"runs {self.device.os} {os_version}; target {self.name} needs {low} or later"
+        if high and version[: high.count(".") + 1] > version_key(high):
+            return f"runs {self.device.os} {os_version}; target {self.name} ends at {high}"
         return ""
 
 

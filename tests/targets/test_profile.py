@@ -55,3 +55,13 @@ def test_the_wrong_system_is_named() -> None:
 def test_version_key() -> None:
     assert version_key("17.4.1-beta2") == (17, 4, 1)
     assert version_key("9") < version_key("10.1")
+
+
+def test_the_wrong_board_is_named() -> None:
+    pi = registry.get("raspberry-pi-5-int8")
+    assert pi.selects(machine="aarch64", model="Raspberry Pi 5 Model B Rev 1.0")
+    assert pi.selects(model="Raspberry Pi Compute Module 5 Rev 1.0")
+    assert pi.mismatch(model="Raspberry Pi 4 Model B Rev 1.4").startswith(
+        "the device is a 'Raspberry Pi 4 Model B Rev 1.4', but target raspberry-pi-5-int8 is for Raspberry Pi 5*"
+    )
+    assert registry.get("arm64-cpu-int8").selects(model="Anything")
