@@ -90,8 +90,8 @@ def exact_duration(ns: int) -> str:
 
 
 def exact_size(size: int) -> str:
-    """Return ``size`` in bytes as text that `size_bytes` reads back unchanged."""
-    return _exact(size, {unit: SIZE_BYTES[unit] for unit in ("B", "kB", "MB", "GB", "TB")})
+    """Return ``size`` in bytes as text that `size_bytes` reads back unchanged: '350 MB', '4 GiB'."""
+    return _exact(size, SIZE_BYTES)
 
 
 def exact_energy(energy: float) -> str:
@@ -150,7 +150,7 @@ def _format(value: float, units: Mapping[str, int], digits: int) -> str:
 
 def _exact(value: int, units: Mapping[str, int]) -> str:
     dividing = [unit for unit, factor in units.items() if value % factor == 0]
-    unit = dividing[-1] if value else dividing[0]
+    unit = max(dividing, key=lambda name: units[name]) if value else dividing[0]
     return f"{value // units[unit]} {unit}"
 
 

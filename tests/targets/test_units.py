@@ -88,6 +88,14 @@ def test_exact_text_reads_back(number: int) -> None:
     assert units.size_bytes(units.exact_size(number)) == number
 
 
+def test_exact_text_is_short() -> None:
+    assert units.exact_size(4 * 2**30) == "4 GiB"
+    assert units.exact_size(512_000_000) == "512 MB"
+    assert units.exact_size(1025) == "1025 B"
+    assert units.exact_duration(18_000_000) == "18 ms"
+    assert units.exact_duration(0) == "0 ns"
+
+
 @settings(deadline=None)
 @given(st.floats(0, 1e9, allow_subnormal=False))
 def test_exact_energy_reads_back(energy: float) -> None:
