@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seatrial_targets.errors import UserError
+
 from .version import __version__
 
 if TYPE_CHECKING:
@@ -99,6 +101,8 @@ def gate(
 
     bundles = {"candidate": Bundle.open(candidate)} | ({"baseline": Bundle.open(baseline)} if baseline else {})
     limits = _budgets(budgets, bundles["candidate"])
+    if baseline is None and not limits.model_dump(exclude_defaults=True):
+        raise UserError("nothing to judge: give a budgets file with at least one limit, or a baseline")
     settings = settings or GateSettings()
     with open_trial(
         _device(device, inventory),
@@ -108,7 +112,8 @@ def gate(
         resume=resume,
         on_event=on_event or quiet,
         version=__version__,
-        extra_settings={"budgets": limits.model_dump(mode="json", by_alias=True)},
+        # Only what was set: a comparison that nobody asked for must not be missed when the record is judged again.
+        extra_settings={"budgets": limits.model_dump(mode="json", by_alias=True, exclude_unset=True)},
     ) as runner:
         measure_until_decided(runner, limits, settings)
     return runner.trial, judge(runner.trial, limits, settings)
@@ -144,4 +149,8 @@ def _budgets(path: Path | None, bundle: Bundle) -> Budgets:
     from seatrial_targets.located import load
     from seatrial_targets.profile import TargetProfile
 
-    return load(path, Budgets) if path else TargetProfile.model_validate(bundle.manifest.profile).budgets
+    if path:
+        return load(path, Budgets)
+    # A manifest holds the profile with all its defaults; as defaults they demand no baseline.
+    profile = TargetProfile.model_validate(bundle.manifest.profile)
+    return Budgets.model_validate(profile.budgets.model_dump(mode="json", by_alias=True, exclude_defaults=True))
