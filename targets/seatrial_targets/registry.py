@@ -60,10 +60,16 @@ def listed() -> tuple[TargetProfile, ...]:
 def source_of(name: str) -> Path:
     """Return the file of a target. Raises UnknownNameError, and ConfigError when two files claim the name."""
     if name.endswith((".yaml", ".yml")):
-        if Path(name).is_file():
-            return Path(name)
-        raise ConfigError([f"{name}:1:1: there is no such file"])
+        return _written(Path(name))
     return _file(name, _files())
+
+
+def _written(path: Path) -> Path:
+    if not path.is_file():
+        raise ConfigError([f"{path}:1:1: there is no such file"])
+    if path.name.startswith("_"):
+        raise ConfigError([f"{path}:1:1: is a family, since its name begins with '_'; name a target that extends it"])
+    return path
 
 
 def _file(name: str, files: dict[str, list[Path]]) -> Path:

@@ -134,6 +134,8 @@ def test_a_file_by_its_path(tmp_path: Path) -> None:
     assert registry.get(str(tmp_path / "one.yaml")).name == "one"
     with pytest.raises(ConfigError, match="there is no such file"):
         registry.get(str(tmp_path / "two.yaml"))
+    with pytest.raises(ConfigError, match=r"_jetson\.yaml:1:1: is a family"):
+        registry.get(str(registry.BUILT_IN / "_jetson.yaml"))
 
 
 def test_a_name_that_two_files_claim(tmp_path: Path) -> None:
