@@ -14,6 +14,7 @@ from seatrial_runner.records import Trial
 
 WIDTH, HEIGHT = 720.0, 280.0
 LEFT, RIGHT, TOP, BOTTOM = 64.0, 112.0, 12.0, 40.0
+LABEL_GAP = 14.0
 MOST_DOTS = 1000  # of each series; beyond it every k-th is drawn, and the chart says so
 
 
@@ -43,12 +44,13 @@ class Dot:
 
 @dataclass(frozen=True)
 class Rule:
-    """A line across the chart at ``at`` pixels, with its label; or a band down to ``to``."""
+    """A line across the chart at ``at`` pixels, with its label beside it; or a band down to ``to``."""
 
     at: float
     label: str
     group: str
     to: float | None = None
+    label_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -149,13 +151,17 @@ def ticks(low: float, high: float, count: int = 6, whole: bool = False) -> list[
 
 
 def _pair_rules(check: Check, y: Scale) -> tuple[Rule, ...]:
-    rules = [Rule(y(0), "0", "zero")]
+    rules = []
     if check.low is not None and check.high is not None:
         top, bottom = y(min(check.high, y.high)), y(max(check.low, y.low))
         rules.append(Rule(top, "", "interval", bottom))
-    if check.ignore is not None and check.margin is not None:
-        rules.append(Rule(y(check.ignore), f"ignore {show(check.ignore, 'relative')}", "ignore"))
-        rules.append(Rule(y(check.margin), f"margin {show(check.margin, 'relative')}", "margin"))
+    place = math.inf
+    for group, value in (("zero", 0.0), ("ignore", check.ignore), ("margin", check.margin)):
+        if value is not None:
+            # Labels keep apart where the lines do not: a ratio far from the limits squeezes these together.
+            place = min(y(value) + 4, place - LABEL_GAP)
+            label = f"{group} {show(value, 'relative')}" if value else "0"
+            rules.append(Rule(y(value), label, group, label_at=round(place, 1)))
     return tuple(rules)
 
 

@@ -90,7 +90,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
 def plain(text: str) -> str:
     """Return ``text`` on one line so that Markdown and HTML show it as it is: names come from anywhere."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    escaped = re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", line)
+    escaped = re.sub(r"([\\`*\[\]|#~$]|(?<!\w)_|_(?!\w))", r"\\\1", line)  # an underscore within a word is harmless
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@\u200b")
 
 

@@ -1,0 +1,186 @@
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from seatrial_ci.gate import judge
+from seatrial_ci.history import History, default_path
+from seatrial_runner.records import DeviceInfo
+from seatrial_targets.budgets import Budgets
+from seatrial_targets.errors import HarnessError, UnknownNameError, UserError
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "deep" / "history.sqlite"
+
+
+@pytest.fixture
+def history(path):
+    with History.open(path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def trial(maker):
+    return maker.solos(2).duets(8).trial()
+
+
+def test_a_trial_comes_back_as_it_went_in(history, trial):
+    assert history.add(trial, judge(trial, Budgets()))
+    assert history.trial(trial.id) == trial
+    assert history.verdicts(trial.id) == (judge(trial, Budgets()),)
+
+
+def test_samples_beyond_four_seconds_come_back_too(history, maker):
+    maker.run("solo", {"a": "candidate"}, maker.result(arms={"a": maker.arm([2**33, 5, 0])}))
+    maker.run("solo", {"a": "candidate"}, None, status="timeout", reason="stuck")
+    trial = maker.trial()
+    history.add(trial)
+    assert history.trial(trial.id) == trial
+
+
+def test_adding_twice_changes_nothing(history, trial):
+    verdict = judge(trial, Budgets())
+    assert history.add(trial, verdict)
+    assert not history.add(trial, verdict)
+    assert len(history.list()) == len(history.verdicts(trial.id)) == 1
+
+
+def test_another_trial_of_the_same_id_is_refused(history, trial):
+    history.add(trial)
+    with pytest.raises(UserError, match="other content"):
+        history.add(trial.model_copy(update={"notes": ("changed",)}))
+    assert history.trial(trial.id) == trial
+
+
+def test_a_verdict_on_another_trial_is_refused(history, trial):
+    with pytest.raises(UserError, match="not on"):
+        history.add(trial.model_copy(update={"id": "other"}), judge(trial, Budgets()))
+    assert history.list() == []
+
+
+def test_the_latest_verdict_is_listed(history, trial):
+    history.add(trial, judge(trial, Budgets()))
+    history.add(trial, judge(trial, Budgets.model_validate({"size": "1 MB"})))
+    assert [entry.outcome for entry in history.list()] == ["FAIL"]
+    assert len(history.verdicts(trial.id)) == 2
+
+
+def test_lists_are_newest_first_and_can_be_narrowed(history, maker):
+    for i, name in enumerate(["pi", "phone", "pi"]):
+        device = DeviceInfo(name=name, target="t", transport="ssh", stamp="")
+        history.add(maker.trial(id=f"trial-{i}", started_unix_ns=i, device=device, baseline=i > 0))
+    assert [entry.trial_id for entry in history.list()] == ["trial-2", "trial-1", "trial-0"]
+    assert [entry.trial_id for entry in history.list(device="pi")] == ["trial-2", "trial-0"]
+    assert [entry.trial_id for entry in history.list(1)] == ["trial-2"]
+    assert history.list(device="none") == []
+    assert history.list()[-1].baseline == ""
+    assert history.list()[0].baseline == "net-fp32"
+
+
+def test_an_unknown_trial_is_named(history, trial):
+    history.add(trial)
+    with pytest.raises(UnknownNameError, match="did you mean 'trial-1'"):
+        history.trial("trail-1")
+
+
+def test_it_is_kept_between_openings(path, trial):
+    with History.open(path) as history:
+        history.add(trial)
+    with History.open(str(path)) as history:
+        assert history.trial(trial.id) == trial
+    with History.open(f"sqlite:///{path}") as history:
+        assert len(history.list()) == 1
+
+
+def test_it_is_in_wal_mode(path, history):
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    raw.close()
+
+
+def test_a_newer_schema_is_refused(path, history):
+    raw = sqlite3.connect(path)
+    raw.execute("UPDATE schema_version SET version = 2")
+    raw.commit()
+    raw.close()
+    with pytest.raises(UserError, match=r"schema 2.*upgrade"):
+        History.open(path)
+
+
+def test_what_is_not_a_history_is_refused_and_left_alone(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("hello" * 1000)
+    with pytest.raises(UserError, match=str(text)):
+        History.open(text)
+    assert text.read_text() == "hello" * 1000
+    other = tmp_path / "other.sqlite"
+    raw = sqlite3.connect(other)
+    raw.execute("CREATE TABLE theirs (x)")
+    raw.close()
+    with pytest.raises(UserError, match="not a Seatrial history"):
+        History.open(other)
+    with pytest.raises(UserError, match="folder"):
+        History.open(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["nosuchdb://host/x", "://"])
+def test_a_wrong_url_is_a_user_error(place):
+    with pytest.raises(UserError):
+        History.open(place)
+
+
+def test_a_lock_that_is_not_released_is_said(path, trial):
+    with History.open(path, busy_seconds=0.1) as history:
+        raw = sqlite3.connect(path, isolation_level=None)
+        raw.execute("BEGIN IMMEDIATE")
+        with pytest.raises(HarnessError, match="locked"):
+            history.add(trial)
+        assert history.list() == []  # readers do not wait
+        raw.execute("ROLLBACK")
+        raw.close()
+        assert history.add(trial)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from seatrial_ci.gate import load_trial
+from seatrial_ci.history import History
+place, file, first = sys.argv[1:]
+trial = load_trial(file)
+for i in range(int(first), int(first) + 5):
+    with History.open(place) as history:
+        history.add(trial.model_copy(update={"id": f"trial-{i}"}))
+"""
+
+
+def test_writers_at_once_lose_nothing(path, tmp_path, trial):
+    """They also race to make the file."""
+    file = tmp_path / "trial.json"
+    file.write_text(trial.model_dump_json(by_alias=True))
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, file, str(i * 5)]) for i in range(3)]
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0]
+    with History.open(path) as history:
+        assert {entry.trial_id for entry in history.list(100)} == {f"trial-{i}" for i in range(15)}
+        assert history.trial("trial-7").runs == trial.runs
+
+
+def test_a_damaged_trial_is_named(path, history, trial):
+    history.add(trial)
+    raw = sqlite3.connect(path)
+    raw.execute("UPDATE samples SET data = substr(data, 1, 9) WHERE run_index = 3")
+    raw.commit()
+    raw.close()
+    with pytest.raises(HarnessError, match=r"trial-1.*damaged"):
+        history.trial(trial.id)
+
+
+def test_the_default_place_follows_xdg(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert default_path() == tmp_path / "seatrial" / "history.sqlite"
+    monkeypatch.delenv("XDG_DATA_HOME")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert str(default_path()) == "/home/someone/.local/share/seatrial/history.sqlite"
