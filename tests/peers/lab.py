@@ -1,0 +1,118 @@
+"""The arm64 device lab from Python: `lab.sh` brings devices up and takes them away; faults are made here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from peers.sshd import wait_for_port
+
+REPOSITORY = Path(__file__).parents[2]
+FOLDER = REPOSITORY / ".lab"
+SCRIPT = REPOSITORY / "tests" / "peers" / "lab.sh"
+NEEDS = "needs root: the arm64 device lab"
+
+
+def require_root() -> None:
+    """Skip with one plain notice where the lab can't be; fail instead when SEATRIAL_REQUIRE_LAB is set."""
+    if os.geteuid() == 0 and shutil.which("apt-get") and sys.platform == "linux":
+        return
+    if os.environ.get("SEATRIAL_REQUIRE_LAB"):
+        pytest.fail(NEEDS)
+    pytest.skip(NEEDS)
+
+
+def script(*words: str) -> None:
+    """Run `lab.sh`; what it says is shown only when it fails."""
+    pins = (REPOSITORY / "constraints.txt").read_text().split()
+    runtime = next((pin for pin in pins if pin.startswith("onnxruntime==")), "onnxruntime")
+    environment = {**os.environ, "PYTHON": sys.executable, "ONNXRUNTIME": runtime}
+    with (FOLDER / f"lab-{os.getpid()}.log").open("w+b") as log:
+        done = subprocess.run(
+            [SCRIPT, *words], env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False
+        )
+        log.seek(0)
+        said = log.read().decode("utf-8", "replace")
+    Path(log.name).unlink()
+    assert done.returncode == 0, f"lab.sh {' '.join(words)}: {done.returncode}\n{said}"
+
+
+def build() -> None:
+    """Install what the host needs and build the tree, both only once."""
+    FOLDER.mkdir(exist_ok=True)
+    script("packages")
+    script("build", str(FOLDER))
+    script("sweep")
+
+
+class LabDevice:
+    """One emulated device in its own namespaces."""
+
+    def __init__(self, kind: str, server: str, port: int) -> None:
+        self.name = f"seatrial-{kind}-{os.getpid()}"
+        self._net, self._server, self._port = _free_net(), server, port
+        self.address = f"10.77.{self._net}.2"
+
+    def up(self) -> None:
+        """Bring it up and wait until it answers."""
+        script("up", str(FOLDER), self.name, str(self._net), self._server)
+        wait_for_port(self.address, self._port)
+
+    def down(self) -> None:
+        """Take it away with everything that ran in it."""
+        script("down", self.name)
+
+    def link(self, up: bool) -> None:
+        """Plug the network cable in, or pull it."""
+        subprocess.run(["ip", "link", "set", f"lab{self._net}", "up" if up else "down"], check=True)
+
+    def processes(self) -> dict[int, str]:
+        """Return the command line of all processes on the device, by their process id on the host."""
+        first = int(Path(f"/run/seatrial-lab/{self.name}.pid").read_text())
+        found: dict[int, str] = {}
+        todo = [first]
+        while todo:
+            for pid in subprocess.run(["pgrep", "-P", str(todo.pop())], capture_output=True).stdout.split():
+                todo.append(int(pid))
+                found[int(pid)] = _command_line(int(pid))
+        return found
+
+    def running(self, text: str) -> list[int]:
+        """Return the processes whose command line holds ``text``."""
+        return [pid for pid, line in self.processes().items() if text in line]
+
+    def kill(self, text: str) -> None:
+        """Kill the processes whose command line holds ``text``, hard."""
+        for pid in self.running(text):
+            os.kill(pid, signal.SIGKILL)
+
+    def shell(self, command: str) -> str:
+        """Run a command on the device as root, not through what is tested."""
+        pid = subprocess.run(
+            ["pgrep", "-P", Path(f"/run/seatrial-lab/{self.name}.pid").read_text().strip()],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.split()[0]
+        inside = ["nsenter", "-t", pid, "-m", "-p", "chroot", "/mnt/root", "/bin/sh", "-c", command]
+        return subprocess.run(inside, capture_output=True, text=True, check=True).stdout
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def _free_net() -> int:
+    """Return a number N for which this machine has no 10.77.N.0/24, so that two test sessions can be at once."""
+    taken = subprocess.run(["ip", "-4", "-o", "addr"], capture_output=True, text=True, check=True).stdout
+    start = os.getpid() % 200
+    return next(net for net in (*range(start + 10, 250), *range(10, start + 10)) if f" 10.77.{net}." not in taken)
