@@ -34,7 +34,18 @@ PORTABLE = HERE / "portable"
 _ARCHIVE_MAIN = b"import sys\n\nfrom seatrial_agent.main import main\n\nsys.exit(main(sys.argv))\n"
 ZIG_VERSION = "0.15.1"
 # -ffp-contract=off: checks give the same figures on every machine, and the same as the Python agent's.
-FLAGS = ("-std=gnu11", "-O2", "-g0", "-s", "-ffp-contract=off", "-Wall", "-Wextra", "-Wl,--build-id=none")
+FLAGS = (
+    "-std=gnu11",
+    "-O2",
+    "-g0",
+    "-s",
+    "-fPIE",
+    "-pie",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Wl,--build-id=none",
+)
 LIBRARIES = ("-ldl", "-lm", "-lpthread")
 
 

@@ -53,7 +53,9 @@ class Measurement:
         before = machine.switches()
         if self.job.mode == b"energy":
             self.stage = "energy"
-            self.energy = Energy(self.job, self.out).measure(self._infer)
+            energy = Energy(self.job, self.out)
+            progress("measuring energy")
+            self.energy = energy.measure(self._infer)
         else:
             self._measure_latency()
         self._note_switches(before)
