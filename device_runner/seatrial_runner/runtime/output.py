@@ -40,7 +40,7 @@ def _result_line(stdout: bytes, token: str) -> bytes:
 
 
 def _no_end(lines: list[bytes]) -> str:
-    if any(line.startswith(b"seatrial-end ") for line in lines):
+    if any(line.startswith(b"seatrial-end ") for line in lines[:-1]):  # whole lines
         return "the agent's end marker is not the one of this run, so its output is stale or mixed"
     return "the agent ended before its result was whole (killed, out of memory, or the link was lost)"
 

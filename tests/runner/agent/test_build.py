@@ -63,7 +63,8 @@ def test_the_python_agents_table_is_that_of_the_c_header(tmp_path: Path) -> None
     if shutil.which("gcc") is None or not ort_header.is_cached():
         pytest.skip("needs gcc and ONNX Runtime's header: python -m seatrial_runner.agent.build fetches it")
     lines = "\n".join(f'printf("{name} %zu\\n", offsetof(OrtApi, {name}) / sizeof(void *));' for name in INDEX)
-    source = f'#include <stddef.h>\n#include <stdio.h>\n#include "{ort_header.HEADER}"\nint main(void) {{ {lines} return 0; }}'
+    includes = f'#include <stddef.h>\n#include <stdio.h>\n#include "{ort_header.HEADER}"\n'
+    source = f"{includes}int main(void) {{ {lines} return 0; }}"
     (tmp_path / "table.c").write_text(source)
     compile_it = ["gcc", f"-I{ort_header.include_folder()}", "table.c", "-o", "table"]
     subprocess.run(compile_it, cwd=tmp_path, check=True, timeout=60)
