@@ -26,9 +26,9 @@ def test_thirds():
 
 
 def test_a_common_drift_is_established_and_a_chance_one_is_not():
-    assert established_level([0.10, 0.11, 0.09, 0.10]) == pytest.approx(0.1, abs=0.02)
+    assert established_level([0.10, 0.101, 0.099, 0.10]) == pytest.approx(0.1, abs=0.02)
     assert established_level([0.1, -0.1, 0.2, -0.2]) == 0
-    assert established_level([-0.10, -0.11, -0.09, -0.10]) < -0.08
+    assert established_level([-0.10, -0.101, -0.099, -0.10]) < -0.08
     assert established_level([0.1, 0.1]) == 0  # two runs establish nothing
 
 
@@ -42,10 +42,10 @@ def test_a_trend_over_runs():
 def test_the_trend_is_the_regression_of_scipy():
     y = np.linspace(0, 0.2, 10) + 0.01 * np.random.default_rng(3).standard_normal(10)
     fit = stats.linregress(np.arange(10), y)
-    assert established_trend(y) == pytest.approx((fit.slope - stats.t.ppf(0.99, 8) * fit.stderr) * 9)
+    assert established_trend(y, 0.01) == pytest.approx((fit.slope - stats.t.ppf(0.99, 8) * fit.stderr) * 9)
 
 
 def test_steady_noise_hardly_ever_looks_like_drift():
     rng = np.random.default_rng(4)
-    found = [established_trend(0.05 * rng.standard_normal(8)) for _ in range(1000)]
+    found = [established_trend(0.05 * rng.standard_normal(8), 0.01) for _ in range(1000)]
     assert np.mean(np.array(found) != 0) == pytest.approx(0.02, abs=0.015)
