@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
-import os
 import platform
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -20,32 +14,13 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
+from peers.program import Call, Said, in_a_process
 from seatrial.cli import cli
 from seatrial_runner.bundle import Bundle, Content, write_bundle
 from seatrial_targets import registry
 
 MACHINE = platform.machine()
 TARGET = {"x86_64": "x86-64-cpu-fp32", "aarch64": "arm64-cpu-fp32"}[MACHINE]
-PROGRAM = Path(sys.executable).with_name("seatrial")
-# Runs of a fraction of a second: these tests ask what the program says, not how fast a model is.
-QUICK = ("--runs", "2", "--iterations", "64", "--memory-runs", "1", "--energy-runs", "0")
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a call of the program gave."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """The one JSON document on stdout; anything else there fails the test."""
-        return json.loads(self.out)
-
-
-Call = Callable[..., Said]
 
 
 @pytest.fixture(autouse=True)
@@ -80,14 +55,7 @@ def call() -> Call:
 def program() -> Call:
     """Call the installed program in a process of its own, as a shell does."""
 
-    def run(*words: object, stdin: str = "", **environment: str) -> Said:
-        argv = [str(PROGRAM), *(str(word) for word in words)]
-        done = subprocess.run(
-            argv, input=stdin, capture_output=True, text=True, check=False, env={**os.environ, **environment}
-        )
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    return run
+    return in_a_process
 
 
 @pytest.fixture

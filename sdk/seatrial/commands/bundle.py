@@ -64,5 +64,5 @@ def verify(screen: Screen, paths: tuple[Path, ...]) -> None:
     screen.document([{"path": str(each.path), "digest": each.digest, "ok": True} for each in opened])
     for each in opened:
         screen.line(
-            f"{each.path}: {len(each.manifest.files)} files are as they were written (digest {each.digest[:16]})"
+            f"{each.path}: all {len(each.manifest.files)} files are as they were written (digest {each.digest[:16]})"
         )

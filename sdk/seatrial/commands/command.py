@@ -6,6 +6,9 @@ from typing import Any
 
 import click
 
+from seatrial_targets.errors import ModelError
+
+from .failure import ReaderGoneError
 from .screen import reserved
 
 
@@ -23,7 +26,12 @@ class Command(click.Command):
         """Call the function; while it runs, stdout is reserved for it when JSON is wanted."""
         with reserved(ctx.params.pop("as_json")) as screen:
             ctx.obj = screen
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except BrokenPipeError as error:
+                raise ReaderGoneError from error
+            except SystemExit as error:
+                raise ModelError(f"the model's code called sys.exit({error.code!r}); let it raise instead") from error
 
 
 class Group(click.Group):

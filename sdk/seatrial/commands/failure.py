@@ -18,13 +18,17 @@ PIPE_CLOSED = 128 + 13  # what a program that SIGPIPE killed gives
 REPORT = "this is a defect of Seatrial: please report it, with what `--debug` prints and what `seatrial doctor` says"
 
 
+class ReaderGoneError(Exception):
+    """Whoever read our output has gone. Not an OSError: click would make exit code 1 of it, which means FAIL."""
+
+
 def guarded(command: Callable[[], Any], words: Sequence[str], stopped_by: Sequence[int]) -> int:
     """Call ``command`` and return the exit code; every exception becomes words. ``words`` are the arguments given."""
     try:
         code = command()
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except BrokenPipeError:
+    except (BrokenPipeError, ReaderGoneError, SystemExit):  # SystemExit: click's own answer to a closed pipe, in help
         _silence()
         return PIPE_CLOSED
     except (KeyboardInterrupt, click.Abort, CancelledError) as error:
