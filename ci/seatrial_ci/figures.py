@@ -41,7 +41,7 @@ def percentiles(trial: Trial, bundle: BundleRole, level: float) -> Series:
         if len(samples) < needed:
             raise ValueError(
                 f"p{level * 100:g} needs {needed} samples per run, run {run.index} has {len(samples)}; "
-                f"measure again with at least {needed} iterations"
+                f"measure again with at least {needed} inferences per run"
             )
         return _positive(float(np.quantile(np.asarray(samples, dtype=np.float64), level)), run)
 
@@ -83,6 +83,8 @@ def energies(trial: Trial, bundle: BundleRole) -> Series:
         windows = run.result.energy if run.result else None
         if windows is None or meter.id not in windows.counters:
             raise ValueError(f"run {run.index}: no readings of {meter.id}")
+        if any(len(sample.values) != len(windows.counters) for sample in windows.samples):
+            raise ValueError(f"run {run.index}: readings that lack a counter")
         found = energy_per_inference(windows, meter)
         if isinstance(found, str):
             raise ValueError(f"run {run.index}: {found}")
