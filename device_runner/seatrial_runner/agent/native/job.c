@@ -9,7 +9,8 @@
 #define JOB_BYTES (4u << 20)
 #define LONGEST 4096  // of a line's name or path
 #define MAX_RANK 32
-#define MAX_ELEMENTS ((int64_t)1 << 40)
+// Of a tensor: so that no product with a size overflows size_t, which has 32 bits on armv7l.
+#define MAX_ELEMENTS (sizeof(size_t) == 4 ? (int64_t)1 << 27 : (int64_t)1 << 40)
 #define FOREVER ((int64_t)1 << 53)  // ns; the largest that the result can carry
 
 typedef struct {
@@ -76,7 +77,7 @@ static void set_shape(Line *line, Tensor *tensor, char *list) {
     if (next) *next++ = '\0';
     if (tensor->rank == MAX_RANK) bad(line, "more than 32 dimensions");
     int64_t dimension = integer(line, list, 0, MAX_ELEMENTS);
-    if (dimension && tensor->count > (size_t)(MAX_ELEMENTS / dimension)) bad(line, "a tensor of more than 2^40 elements");
+    if (dimension && (int64_t)tensor->count > MAX_ELEMENTS / dimension) bad(line, "a tensor of more elements than allowed (2^40; 2^27 on 32 bits)");
     tensor->count *= (size_t)dimension;
     tensor->shape[tensor->rank++] = dimension;
   }
