@@ -151,11 +151,14 @@ def _series(trial: Trial, runs: tuple[Run, ...], figure: Callable[[Run], float],
         why = f"no {kind} run counts: {reason}" if reason else _why(trial, kind) or f"no {kind} run was made"
         return Series(np.empty(0), problem=why, pending=not tried and not _why(trial, kind))
     try:
-        return Series(np.asarray([figure(run) for run in runs]), runs)
+        values = np.asarray([figure(run) for run in runs], dtype=np.float64)
     except KeyError as error:
         return Series(np.empty(0), problem=f"a {kind} run holds no result of {error.args[0]!r}")
     except ValueError as error:
         return Series(np.empty(0), problem=str(error))
+    if not np.isfinite(values).all():
+        return Series(np.empty(0), problem=f"a {kind} run gives a figure that is not a finite number")
+    return Series(values, runs)
 
 
 def _why(trial: Trial, kind: str) -> str:

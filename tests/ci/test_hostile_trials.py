@@ -121,6 +121,21 @@ def test_a_reading_that_lacks_a_counter_is_invalid(document):
     assert "lack a counter" in check.message
 
 
+def test_a_figure_that_is_not_finite_is_invalid(document):
+    document["meter"]["uj_per_step"] = "Infinity"
+    verdict = judge(Trial.model_validate(document), EVERYTHING)
+    check = next(c for c in verdict.checks if c.metric.startswith("energy"))
+    assert check.outcome == "INVALID"
+    assert summarise(Trial.model_validate(document)).bundles[0].energy.value is None
+
+
+def test_a_duet_that_began_with_an_arm_it_lacks_is_no_crash(document):
+    for run in document["runs"]:
+        if run["kind"] == "duet":
+            run["arms"] = {"b": "candidate"}
+    assert judge(Trial.model_validate(document), EVERYTHING).outcome == "FAIL"
+
+
 def test_a_history_that_meets_a_full_disk_says_so_and_stays_whole(document, tmp_path):
     """SQLite is told that the disk holds no more pages."""
     from sqlalchemy import event

@@ -91,7 +91,7 @@ def contradiction(trial: Trial, method: Comparison, look: Look, rule: Sequential
 def order_note(trial: Trial) -> tuple[str, ...]:
     """Return a note when one bundle was loaded first much more often than the other: that biases a duet a little."""
     duets = trial.of("duet")
-    first = sum(run.arms[run.first] == "candidate" for run in duets)
+    first = sum(run.arms.get(run.first) == "candidate" for run in duets)
     if len(duets) < 4 or abs(2 * first - len(duets)) <= max(2, len(duets) // 4):
         return ()
     return (f"the candidate was loaded first in {first} of {len(duets)} duets; swap the order from run to run",)
