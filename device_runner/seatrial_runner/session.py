@@ -105,7 +105,7 @@ def open_session(
     on_event(Event(f"connecting to {device.name}"))
     with open_transport(device) as transport:
         state = read_state(transport)
-        profiles = {name: fitting_profile(bundle, device, state.machine) for name, bundle in bundles.items()}
+        profiles = {name: fitting_profile(bundle, device, state) for name, bundle in bundles.items()}
         lease = leases.take(transport)
         try:
             sweep(transport)
@@ -117,13 +117,14 @@ def open_session(
                 leases.give_back(transport, lease)
 
 
-def fitting_profile(bundle: Bundle, device: Device, machine: str) -> TargetProfile:
-    """Return the bundle's profile. Raises UserError when it is for another architecture than the device's."""
+def fitting_profile(bundle: Bundle, device: Device, state: DeviceState) -> TargetProfile:
+    """Return the bundle's profile. Raises UserError when it is for another kind of machine than the device."""
     profile = TargetProfile.model_validate(bundle.manifest.profile)
-    if not profile.selects(machine=machine):
+    reason = profile.mismatch(machine=state.machine, model=state.model)
+    if reason:
         raise UserError(
-            f"{bundle.path}: is for {profile.device.architecture} ({bundle.manifest.target}),"
-            f" but {device.name} is {machine}; export it for a target of that architecture (`seatrial targets list`)"
+            f"{bundle.path} does not fit {device.name}: {reason};"
+            " export it for a target that fits (`seatrial targets list`)"
         )
     return profile
 
