@@ -22,11 +22,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "peers"))
-from sshd import Sshd  # noqa: E402
+from sshd import Sshd
 
-from seatrial_runner.deadline import Deadline  # noqa: E402
-from seatrial_runner.transport import Transport, open_transport, push_cached  # noqa: E402
-from seatrial_targets.inventory import Device  # noqa: E402
+from seatrial_runner.deadline import Deadline
+from seatrial_runner.transport import Transport, open_transport, push_cached
+from seatrial_targets.inventory import Device
 
 MEGABYTE = 1_000_000
 

@@ -73,7 +73,7 @@ class LabDevice:
         subprocess.run(["ip", "link", "set", f"lab{self._net}", "up" if up else "down"], check=True)
 
     def processes(self) -> dict[int, str]:
-        """Return the command line of all processes on the device, by their process id on the host."""
+        """Return the command line of the emulated processes, by their process id on the host."""
         first = int(Path(f"/run/seatrial-lab/{self.name}.pid").read_text())
         found: dict[int, str] = {}
         todo = [first]
@@ -81,7 +81,7 @@ class LabDevice:
             for pid in subprocess.run(["pgrep", "-P", str(todo.pop())], capture_output=True).stdout.split():
                 todo.append(int(pid))
                 found[int(pid)] = _command_line(int(pid))
-        return found
+        return {pid: line for pid, line in found.items() if "/qemu-aarch64 " in line}
 
     def running(self, text: str) -> list[int]:
         """Return the processes whose command line holds ``text``."""

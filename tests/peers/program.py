@@ -14,7 +14,7 @@ from typing import Any
 
 PROGRAM = Path(sys.executable).with_name("seatrial")
 # Runs of a fraction of a second: these tests ask what the program says, not how fast a model is.
-QUICK = ("--runs", "2", "--iterations", "64", "--memory-runs", "1", "--energy-runs", "0")
+QUICK = ("--runs", "2", "--iterations", "64", "--memory-runs", "1", "--energy-runs", "0", "--warmup-seconds", "0.01")
 
 
 @dataclass(frozen=True)

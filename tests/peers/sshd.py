@@ -56,7 +56,6 @@ class Sshd:
             "StrictModes no",
             "PasswordAuthentication no",
             "PermitRootLogin prohibit-password",
-            "MaxSessions 20",
             "Subsystem sftp internal-sftp",
             f"SetEnv HOME={self.folder}",  # whatever the user's own shell files do, it stays out of here
         ]

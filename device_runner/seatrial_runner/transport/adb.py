@@ -129,8 +129,8 @@ def _connect(adb: str, serial: str, name: str, deadline: Deadline) -> None:
         _adb([adb, "disconnect", serial], deadline)
     said = _adb([adb, "connect", serial], deadline)
     if "connected to" not in said:  # adb 29 says that it failed, and exits with 0
-        if "authenticate" in said:
-            return  # it is there, as unauthorized: explained later
+        if serial in _states(adb, deadline):
+            return  # it is there, but unauthorized or offline: explained later
         raise UnreachableError(
             f"{name}: {printable(said.encode())}; is it on this network, with 'adb tcpip {_PORT}' or wireless "
             f"debugging switched on?"

@@ -113,7 +113,7 @@ class ShellTransport(Transport):
         """Return how many bytes of ``source`` the device already holds, verified on both sides by sha256."""
         found = self._script(shell.PROBE, part, deadline=deadline)
         if not found.ok:
-            self._refused(found, f"can't write beside {part}")
+            self._refused(found, f"can't write beside {shell.clean(part)}")
         size, _, digest = found.stdout.decode("ascii", "replace").strip().partition(" ")
         held = int(size) if size.isdigit() else 0
         if not 0 < held <= source.stat().st_size or _sha256(source, held) != digest:
@@ -134,7 +134,7 @@ class ShellTransport(Transport):
 
     def _not_stored(self, code: int, said: bytes, source: Path, remote: str) -> NoReturn:
         heard = shell.printable(said)
-        where = f"{remote} on {self.name}"
+        where = f"{shell.clean(remote)} on {self.name}"
         if b"No space left" in said or b"quota exceeded" in said:
             raise DiskFullError(
                 f"{where}: no space left for the {source.stat().st_size} bytes of {source.name}; free some there, "
@@ -168,7 +168,9 @@ class ShellTransport(Transport):
         out = shell.Bounded(max_bytes, lambda: self._too_long(["cat", remote], max_bytes), file)
         err = shell.Bounded(_SMALL_OUTPUT, lambda: self._too_long(["cat", remote], _SMALL_OUTPUT))
         if self._marked_run(argv, b"", out, err, deadline):
-            raise DeviceError(f"{remote} on {self.name}: {shell.printable(err.value()) or 'could not be read'}")
+            raise DeviceError(
+                f"{shell.clean(remote)} on {self.name}: {shell.printable(err.value()) or 'could not be read'}"
+            )
         return out.size
 
     def missing(self, blobs: Mapping[str, tuple[int, int]], *, deadline: Deadline) -> set[str]:
@@ -186,7 +188,7 @@ class ShellTransport(Transport):
         """Make our folder on the device, for our user alone, and resolve its name."""
         made = self._script(shell.ROOT, wanted, deadline=deadline)
         if not made.ok:
-            self._refused(made, f"can't use the folder {wanted}")
+            self._refused(made, f"can't use the folder {shell.clean(wanted)}")
         self.root = made.stdout.decode("utf-8", "surrogateescape")
 
     def _script(self, script: str, *arguments: str, deadline: Deadline) -> Completed:

@@ -48,14 +48,16 @@ SHA256 = r"""sum256() {
 }
 """
 
-# Reads to the end of its input. A link that dies leaves the `.part` file for the next attempt; a full disk doesn't.
+# Reads to the end of its input. (The parentheses: a redirection that fails on `exec` or `:` ends the whole shell.)
+# A link that dies leaves the `.part` file for the next attempt; a full disk doesn't.
 STORE = (
     SHA256
     + r"""token=$1 limit=$2 part=$3 final=$4 offset=$5 total=$6 digest=$7 mode=$8
 LC_ALL=C; export LC_ALL; umask 077
 finish() { printf '%s:%d:' "$token" "$1"; printf '%s:%d:' "$token" "$1" >&2; exit; }
 [ ! -d "$final" ] || { echo "is a folder: $final" >&2; finish 4; }
-exec 9>>"$part" || finish 4
+(: >>"$part") || finish 4
+exec 9>>"$part"
 if command -v flock >/dev/null 2>&1; then flock -n 9 || finish 5; fi
 [ "$offset" -ne 0 ] || : >"$part"
 [ "$(wc -c <"$part")" -eq "$offset" ] || finish 5
@@ -130,6 +132,11 @@ def printable(raw: bytes) -> str:
     return " ".join(text.split())[-_PRINTED:]
 
 
+def clean(text: str) -> str:
+    """Return a name or a command as it can be shown on a terminal."""
+    return printable(text.encode("utf-8", "replace"))
+
+
 def exit_code(code: int) -> int:
     """Return a shell's exit status with death by signal as a negative number.
 
@@ -190,5 +197,5 @@ class Bounded:
 
 def quoted(argv: Sequence[str]) -> str:
     """Return ``argv`` as one would type it, for messages; long ones are cut."""
-    text = printable(shlex.join(argv).encode("utf-8", "replace"))
+    text = clean(shlex.join(argv))
     return text if len(text) <= 80 else text[:77] + "..."
