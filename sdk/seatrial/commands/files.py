@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -34,6 +35,12 @@ def prepare(paths: Iterable[Path | None]) -> None:
             raise UserError(f"{path}: is named for two files; give each its own name")
         seen.add(path.resolve())
         _prepare(path)
+
+
+def prepare_reports(paths: Mapping[str, Path | None]) -> None:
+    """Raise UserError for a report that could not be made, before anything is measured."""
+    if paths.get("html") is not None and importlib.util.find_spec("jinja2") is None:
+        raise UserError("--html needs jinja2, which is not installed; run: pip install 'seatrial[report]'")
 
 
 def _prepare(path: Path) -> None:

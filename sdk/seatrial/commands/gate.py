@@ -11,7 +11,7 @@ import click
 from seatrial_targets.errors import SeatrialError, UserError
 
 from .command import Command
-from .files import REPORTS, prepare, trial_file, write_reports
+from .files import REPORTS, prepare, prepare_reports, trial_file, write_reports
 from .options import FILE, FOLDER, complete_devices, devices_file, looks, plan_changes, plan_options, report_options
 from .progress import shown
 from .screen import Screen
@@ -98,6 +98,7 @@ def gate(
     question = Question(**{key: rest.pop(key) for key in Question.__dataclass_fields__})
     question.check()
     prepare([None if question.recorded else question.trial, *reports.values()])
+    prepare_reports(reports)
     trial, verdict = _answer(question, _settings(comparison, looks), plan_changes(**rest), reports)
     files = {"trial": str(question.trial), **write_reports(trial, verdict, reports)}
     if not no_history and question.recorded is None:

@@ -11,6 +11,7 @@ from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
+WARMUP_MIN_NS = 250_000_000  # that of seatrial_runner.plan.Plan, which help must not import
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -59,6 +60,7 @@ def plan_options(command: F) -> F:
         click.option("--threads", type=count, metavar="N", help="Threads of the runtime.  [default: the target's]"),
         click.option("--memory-runs", type=click.IntRange(min=0), metavar="N", help="Memory runs of each bundle."),
         click.option("--energy-runs", type=click.IntRange(min=0), metavar="N", help="Energy runs of each bundle."),
+        click.option("--warmup-seconds", type=click.FloatRange(min=0), metavar="S", help="Longest warm-up of a run."),
         click.option("--run-seconds", type=click.FloatRange(min=1), metavar="S", help="Longest that one run may take."),
     )
     for option in reversed(options):
@@ -72,6 +74,7 @@ def plan_changes(
     threads: int | None,
     memory_runs: int | None,
     energy_runs: int | None,
+    warmup_seconds: float | None,
     run_seconds: float | None,
 ) -> dict[str, Any]:
     """Return the fields of `seatrial_runner.plan.Plan` that the user changed."""
@@ -83,6 +86,9 @@ def plan_changes(
         "energy_runs": energy_runs,
         "run_seconds": run_seconds,
     }
+    if warmup_seconds is not None:
+        longest = round(warmup_seconds * 1e9)
+        changes |= {"warmup_max_ns": longest, "warmup_min_ns": min(longest, WARMUP_MIN_NS)}
     return {key: value for key, value in changes.items() if value is not None}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .command import Command
-from .files import prepare, write_reports
+from .files import prepare, prepare_reports, write_reports
 from .options import FILE, report_options
 from .screen import Screen
 from .verdicts import say_verdict, verdict_document
@@ -23,6 +23,7 @@ def report(screen: Screen, /, trial: Path, budgets: Path | None, **paths: Path |
     from seatrial import api
 
     prepare(paths.values())
+    prepare_reports(paths)
     recorded, verdict = api.judge_file(trial, budgets)
     files = {"trial": str(trial), **write_reports(recorded, verdict, paths)}
     screen.document(verdict_document(verdict, files))
