@@ -50,7 +50,8 @@ class Transport(ABC):
         """Run one program on the device, in its own session, killed there at the deadline or when we go away.
 
         ``argv`` reaches the program as it is: no shell sees it. A program that can't be found gives exit code 127.
-        The program and its children are gone when this returns or raises, also on KeyboardInterrupt.
+        The program and its children have been killed when this returns; when it raises, also KeyboardInterrupt, their
+        end is under way.
 
         Raises LinkLostError when the output ended without its end marker, DeadlineError at the deadline,
         DeviceError when either stream is longer than ``max_output`` bytes.

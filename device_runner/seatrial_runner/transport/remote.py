@@ -96,11 +96,17 @@ class ShellTransport(Transport):
         sha256: str | None = None,
     ) -> int:
         """See `Transport.push`."""
-        digest = sha256 or _sha256(source)
         mode = "700" if executable else "600"
+        try:
+            return self._push(source, remote, sha256 or _sha256(source), mode, deadline, progress)
+        except OSError as error:
+            raise HarnessError(f"{source}: can't be read: {error.strerror or error}") from error
+
+    def _push(
+        self, source: Path, remote: str, digest: str, mode: str, deadline: Deadline, progress: Progress | None
+    ) -> int:
         part = f"{remote}.{digest[:16]}.part"
-        offset = self._resumable(source, part, deadline)
-        upload = Upload(source, offset, progress)
+        upload = Upload(source, self._resumable(source, part, deadline), progress)
         code, said = self._store(upload, (part, remote, digest, mode), deadline)
         if code == shell.BUSY:  # somebody else is sending the same file just now
             upload = Upload(source, 0, progress)

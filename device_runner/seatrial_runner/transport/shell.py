@@ -18,7 +18,8 @@ from typing import BinaryIO
 # input (the host closed the connection, was killed, or sshd/adbd died), or its own end. The feeder hands over exactly
 # `length` bytes of standard input and then waits for that end of input. `kill 0` reaches only this script's own
 # group: sshd, adbd and our own Popen all start it in a session of its own. A program's children that outlive it are
-# killed before the end marker is printed on both streams.
+# killed before the end marker is printed on both streams. A shell without job control starts what it puts into the
+# background with SIGINT and SIGQUIT ignored, so a program that wants them has to say so.
 RUN = r"""token=$1 limit=$2 length=$3; shift 3
 exec 3<&0 4>&2 2>/dev/null
 trap : TERM
@@ -149,23 +150,22 @@ class MarkedStream:
     """One stream of a remote program: passes bytes to ``write`` up to the end marker, which holds the exit code."""
 
     def __init__(self, token: str, write: Callable[[bytes], object]) -> None:
-        self._token = token.encode()
-        self._marker = re.compile(re.escape(self._token) + rb":(\d{1,3}):")
+        self._marker = re.compile(re.escape(token.encode()) + rb":(\d{1,3}):")
+        self._longest = len(token) + len(":255:")
         self._held = b""
         self._write = write
         self.code: int | None = None
 
     def feed(self, data: bytes) -> None:
-        """Take what arrived. The beginning of what could be the marker is held back."""
+        """Take what arrived. The end of it, which could be the beginning of the marker, is held back."""
         if self.code is not None:
             return
         data = self._held + data
-        at = data.find(self._token, max(0, len(self._held) - len(self._token)))
-        if at >= 0 and (found := self._marker.match(data, at)):
+        if found := self._marker.search(data):
             self.code, self._held = int(found[1]), b""
-            self._write(data[:at])
+            self._write(data[: found.start()])
             return
-        keep = at if at >= 0 else max(0, len(data) - len(self._token) + 1)
+        keep = max(0, len(data) - self._longest + 1)
         self._write(data[:keep])
         self._held = data[keep:]
 

@@ -87,9 +87,11 @@ def test_deadline_ends_the_program_and_its_children(
     assert transport.run(["echo", "again"], deadline=soon()).stdout == b"again\n"
 
 
-def test_a_child_that_outlives_its_parent_is_ended(transport: Transport, nap: list[str], running: Running) -> None:
+def test_a_child_that_outlives_its_parent_is_ended(
+    transport: Transport, nap: list[str], running: Running, until: Until
+) -> None:
     assert transport.run(["sh", "-c", f"{' '.join(nap)} & echo started"], deadline=soon()).stdout == b"started\n"
-    assert not running(nap)
+    until(lambda: not running(nap))  # SIGKILL was sent before the end marker; dying takes a moment
 
 
 def test_endless_output_is_stopped(transport: Transport, running: Running, until: Until) -> None:
@@ -230,3 +232,28 @@ def test_many_files_in_one_question(transport: Transport, tmp_path: Path, monkey
 
 def test_the_root_is_ours_alone(transport: Transport) -> None:
     assert transport.run(["ls", "-ld", transport.root], deadline=soon()).stdout.startswith(b"drwx------")
+
+
+def test_push_of_what_is_not_there(transport: Transport, tmp_path: Path) -> None:
+    with pytest.raises(HarnessError, match="absent: can't be read"):
+        transport.push(tmp_path / "absent", f"{transport.root}/file", deadline=soon())
+
+
+def test_two_pushes_of_the_same_file_at_once(device: Device, transport: Transport, source: Path) -> None:
+    remote, errors = f"{transport.root}/file", list[BaseException]()
+
+    def push() -> None:
+        try:
+            with open_transport(device) as other:
+                other.push(source, remote, deadline=soon())
+        except BaseException as error:  # a thread's exception has to be carried out of it
+            errors.append(error)
+
+    threads = [threading.Thread(target=push) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    listed = transport.run(["ls", "-A", transport.root], deadline=soon()).stdout
+    assert listed == b"file\n"
