@@ -1,7 +1,9 @@
-"""Harness bias: the agents' p50 against a bare loop over ONNX Runtime's Python API, with the same session options.
+"""Harness bias: the agents' p50 against bare loops over ONNX Runtime, with the same session options.
 
     python benchmarks/harness_bias.py [MODEL.onnx] [--rounds 40] [--iterations 300] [--threads 1] [--cpus 0]
 
+The reference is `bare_loop.c` on the very library that the agents load (needs gcc). A loop over the Python API is
+measured beside it: that is another build of the runtime, linked into the Python module, and copies outputs to numpy.
 One fresh process each, in turns within a round, the order reversed in every second one, so that the machine's mood
 falls on all alike. The figure is the 20 %-trimmed mean of the per-round log-ratios of p50s, with its 95 % interval;
 beside it that of the minima, which a busy machine disturbs less. One Markdown row per comparison. Without MODEL a
@@ -27,14 +29,21 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from seatrial_runner.agent import native_agent, python_agent
+from seatrial_runner.agent.ort_header import include_folder
 from seatrial_runner.job import ArmJob, Job, TensorFile
 from seatrial_runner.libraries import installed
 from seatrial_runner.runtime.output import parse_result
 
 WARMUP_NS = 300_000_000  # the same time for all, so that only the timed loops differ
 TRIM = 0.2
-# The bare loop: what anyone would write to time a model, and no more. Same warm-up, same clock.
-BARE = """
+COMPARISONS = (
+    ("native agent", "bare C loop"),
+    ("Python agent", "bare C loop"),
+    ("Python agent", "native agent"),
+    ("native agent", "Python API loop"),
+)
+# What anyone would write to time a model in Python, and no more. Same warm-up, same clock.
+PYTHON_LOOP = """
 import os, sys, time
 import numpy, onnxruntime
 model, iterations, warmup_ns, threads, spin, cpus = sys.argv[1], *map(int, sys.argv[2:6]), sys.argv[6]
@@ -56,13 +65,13 @@ print(*samples)
 
 
 def small_cnn() -> bytes:
-    """Return an ONNX model of four 3x3 convolutions over (1, 16, 64, 64): a few milliseconds on one core."""
+    """Return an ONNX model of four 3x3 convolutions over (1, 32, 64, 64): a few milliseconds on one core."""
     from onnx import TensorProto, helper, numpy_helper
 
     random = np.random.default_rng(0)
-    shape = [1, 16, 64, 64]
+    shape = [1, 32, 64, 64]
     names = ["x", "h0", "h1", "h2", "y"]
-    weights = [(random.standard_normal((16, 16, 3, 3)) / 12).astype(np.float32) for _ in names[1:]]
+    weights = [(random.standard_normal((32, 32, 3, 3)) / 17).astype(np.float32) for _ in names[1:]]
     graph = helper.make_graph(
         [
             helper.make_node("Conv", [a, f"w{i}"], [b], pads=[1, 1, 1, 1])
@@ -115,6 +124,14 @@ def bare_timing(argv: list[str]) -> Timing:
     return timing([int(sample) for sample in done.stdout.split()])
 
 
+def compiled(folder: Path) -> Path:
+    """Compile the bare C loop."""
+    program, source = folder / "bare_loop", Path(__file__).with_name("bare_loop.c")
+    argv = ["gcc", "-std=gnu11", "-O2", f"-I{include_folder()}", str(source), "-o", str(program), "-ldl"]
+    subprocess.run(argv, check=True)
+    return program
+
+
 def agent_timing(argv: list[str], job_file: Path, token: str) -> Timing:
     """Run one agent."""
     done = subprocess.run([*argv, str(job_file)], capture_output=True, check=False)
@@ -135,11 +152,14 @@ def contestants(options: argparse.Namespace, folder: Path) -> dict[str, Callable
     job = Job(token="bias", mode="latency", library=str(library.path), arms={"a": arm}, cpus=cpus, **counts)
     job_file = folder / "job"
     job_file.write_text(job.render().replace("threads 1\n", f"threads {options.threads}\n", 1))
-    numbers = map(str, (options.iterations, WARMUP_NS, options.threads, int(job.spin)))
-    bare = [sys.executable, "-c", BARE, str(options.model), *numbers, options.cpus, str(feed)]
+    numbers = list(map(str, (options.iterations, WARMUP_NS, options.threads, int(job.spin))))
+    bare = [str(compiled(folder)), str(library.path), str(options.model), *numbers]
+    pinned = ["taskset", "--cpu-list", options.cpus] if options.cpus else []
+    python_loop = [sys.executable, "-c", PYTHON_LOOP, str(options.model), *numbers, options.cpus, str(feed)]
     portable = [sys.executable, str(python_agent())]
     return {
-        "bare loop": lambda: bare_timing(bare),
+        "bare C loop": lambda: bare_timing([*pinned, *bare]),
+        "Python API loop": lambda: bare_timing(python_loop),
         "native agent": lambda: agent_timing([str(native)], job_file, job.token),
         "Python agent": lambda: agent_timing(portable, job_file, job.token),
     }
@@ -195,7 +215,7 @@ def main() -> None:
         measured = interleaved(contestants(options, folder), options.rounds)
     print("| model | comparison | bias of p50 (95 %) | bias of the minimum (95 %) | p50 | rounds |")
     print("|---|---|---|---|---|---|")
-    for left, right in (("native agent", "bare loop"), ("Python agent", "bare loop"), ("Python agent", "native agent")):
+    for left, right in COMPARISONS:
         print(row(left, right, measured, title))
 
 
