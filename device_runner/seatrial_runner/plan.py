@@ -15,13 +15,14 @@ class Plan:
     """Numbers of runs and of inferences per run; times in ns unless named otherwise.
 
     60 inferences per arm make 30 quadruples, which is what the noise figures of duets were measured with; 200 are
-    enough for a p90 (64 needed) in a solo run.
+    enough for a p90 (64 needed) in a solo run. A duet warms up for 2 s at most: on a noisy machine the moving averages
+    never agree, and what both models share cancels anyway.
     """
 
     threads: int = 1
     spin: bool = True
     solo_runs: int = 5
-    memory_runs: int = 1
+    memory_runs: int = 3
     energy_runs: int = 3
     solo_iterations: int = 200
     duet_iterations: int = 60
@@ -30,6 +31,7 @@ class Plan:
     warmup_iterations: int = 30
     warmup_min_ns: int = 250_000_000
     warmup_max_ns: int = 8_000_000_000
+    duet_warmup_max_ns: int = 2_000_000_000
     energy_window_ns: int = 10_000_000_000
     energy_sample_ns: int = 100_000_000
     comparison: Literal["auto", "duet", "separate"] = "auto"

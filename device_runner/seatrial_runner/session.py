@@ -70,7 +70,7 @@ class DeviceSession:
             spin=plan.spin,
             warmup_iterations=plan.warmup_iterations,
             warmup_min_ns=plan.warmup_min_ns,
-            warmup_max_ns=plan.warmup_max_ns,
+            warmup_max_ns=plan.duet_warmup_max_ns if kind == "duet" else plan.warmup_max_ns,
             iterations=iterations.get(kind, plan.solo_iterations),
             max_ns=plan.max_ns,
             first=first,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from seatrial_targets.errors import UserError
 
 from .version import __version__
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from seatrial_ci.gate import GateSettings, Verdict
     from seatrial_runner.bundle import Bundle
     from seatrial_runner.plan import Event, Plan
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     OnEvent = Callable[[Event], None]
     OnStage = Callable[[str], None]
+
+M = TypeVar("M", bound="BaseModel")
 
 
 def export(
@@ -120,15 +124,27 @@ def gate(
 
 
 def judge_file(trial: Path, budgets: Path | None = None, settings: GateSettings | None = None) -> tuple[Trial, Verdict]:
-    """Judge a recorded trial without a device. Without ``budgets`` those that it was measured for hold."""
+    """Judge a recorded trial without a device. Without ``budgets`` and ``settings``, those it was measured for hold."""
     from seatrial_ci.gate import GateSettings, judge, load_trial
     from seatrial_targets.budgets import Budgets
     from seatrial_targets.located import load
 
     recorded = load_trial(trial)
-    kept = recorded.settings.get("budgets", {})
-    limits = load(budgets, Budgets) if budgets else Budgets.model_validate(kept)
-    return recorded, judge(recorded, limits, settings or GateSettings())
+    limits = load(budgets, Budgets) if budgets else _recorded(trial, Budgets, recorded.settings.get("budgets", {}))
+    settings = settings or _recorded(trial, GateSettings, recorded.settings.get("gate", {}))
+    return recorded, judge(recorded, limits, settings)
+
+
+def _recorded(trial: Path, model: type[M], kept: Any) -> M:
+    from pydantic import ValidationError
+
+    from seatrial_targets.errors import UserError
+
+    try:
+        return model.model_validate(kept)
+    except ValidationError as error:
+        what = f"the {model.__name__} recorded in it"
+        raise UserError(f"{trial}: {what} can't be read: {error.errors()[0]['msg']}; give --budgets") from error
 
 
 def _device(name: str, inventory: Path | None) -> Device:
