@@ -56,9 +56,11 @@ def _measure(folder: Path, server: Sshd, options: argparse.Namespace) -> None:
     source.write_bytes(os.urandom(options.megabytes * MEGABYTE))
     (folder / "known_hosts").write_text(server.known_hosts_line())
     digest = _sha256(source)
-    with _connected(folder, server) as transport:
+    device = _device(folder, server)
+    with open_transport(device) as transport:
         ways: dict[str, Callable[[], None]] = {
-            "Seatrial, SSH, connected": lambda: _push(transport, source, digest),
+            "Seatrial with its connection": lambda: _connect_and_push(device, source, digest),
+            "Seatrial, connected": lambda: _push(transport, source, digest),
             "scp": lambda: _scp(folder, server, source),
             "scp -c aes128-gcm": lambda: _scp(folder, server, source, "-c", "aes128-gcm@openssh.com"),
         }
@@ -70,21 +72,24 @@ def _measure(folder: Path, server: Sshd, options: argparse.Namespace) -> None:
     _print(seconds, options.megabytes, again)
 
 
-def _connected(folder: Path, server: Sshd) -> Transport:
+def _device(folder: Path, server: Sshd) -> Device:
     os.environ["XDG_CONFIG_HOME"] = str(folder)
     (folder / "seatrial").mkdir()
     (folder / "seatrial" / "known_hosts").write_text(server.known_hosts_line())
-    return open_transport(
-        Device(
-            name="loopback",
-            target="x86-64-cpu-fp32",
-            transport="ssh",
-            address="127.0.0.1",
-            port=server.port,
-            key=str(server.key),
-            root=str(folder / "device"),
-        )
+    return Device(
+        name="loopback",
+        target="x86-64-cpu-fp32",
+        transport="ssh",
+        address="127.0.0.1",
+        port=server.port,
+        key=str(server.key),
+        root=str(folder / "device"),
     )
+
+
+def _connect_and_push(device: Device, source: Path, digest: str) -> None:
+    with open_transport(device) as transport:
+        _push(transport, source, digest)
 
 
 def _push(transport: Transport, source: Path, digest: str) -> None:

@@ -100,7 +100,7 @@ done
 
 READ = '[ -f "$1" ] || { echo "no such file" >&2; exit 1; }; exec cat <"$1"'
 
-# A folder that somebody else made could be swapped under our feet, so it is refused.
+# In a folder that somebody else owns or may write to, our files could be swapped under our feet, so it is refused.
 ROOT = r"""case $1 in
   /*) root=$1 ;;
   "~/"*) root=$HOME/${1#"~/"} ;;
@@ -108,6 +108,7 @@ ROOT = r"""case $1 in
 esac
 LC_ALL=C; export LC_ALL; umask 077; mkdir -p "$root" || exit 1
 [ -O "$root" ] || { echo "$root belongs to another user" >&2; exit 2; }
+case $(ls -ld "$root/") in d???????w*) echo "$root: everybody can write there" >&2; exit 4 ;; esac
 [ -w "$root" ] || { echo "$root: not writable" >&2; exit 3; }
 printf %s "$root"
 """

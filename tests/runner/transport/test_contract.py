@@ -257,3 +257,10 @@ def test_two_pushes_of_the_same_file_at_once(device: Device, transport: Transpor
     assert errors == []
     listed = transport.run(["ls", "-A", transport.root], deadline=soon()).stdout
     assert listed == b"file\n"
+
+
+def test_a_root_that_everybody_can_write_to_is_refused(transport: Transport, device: Device) -> None:
+    shared = f"{transport.root}/shared"
+    assert transport.run(["mkdir", "-m", "777", shared], deadline=soon()).ok
+    with pytest.raises(DeviceError, match="everybody can write there"):
+        open_transport(device.model_copy(update={"root": shared}))
