@@ -20,6 +20,7 @@ from seatrial_targets.inventory import Device
 
 QUICK = Plan(
     solo_runs=2,
+    memory_runs=1,
     solo_iterations=20,
     duet_iterations=8,
     memory_iterations=3,
