@@ -14,6 +14,7 @@ from ..records import AgentResult
 
 MOST_BYTES = 64 << 20
 _MOST_DEPTH = 8  # of brackets; a result has 6
+_MOST_TEXT = 4096  # characters, as in `records.Text`
 _SHOWN = 200  # bytes of foreign output in a message
 # C0, DEL, C1 and the marks that reorder text on a terminal
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
@@ -74,7 +75,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _neutral(value: Any) -> Any:
     if isinstance(value, str):
-        return printable(value)
+        # What is made visible grows; a text that was short enough must not become too long by it.
+        return printable(value)[: max(len(value), _MOST_TEXT)]
     if isinstance(value, list):
         # The long lists are of plain numbers.
         return [_neutral(item) if isinstance(item, (str, list, dict)) else item for item in value]

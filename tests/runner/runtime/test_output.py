@@ -86,6 +86,10 @@ def test_terminal_escapes_are_made_visible() -> None:
     )
 
 
+def test_a_text_of_escapes_only_is_cut_not_refused() -> None:
+    assert len(parse_result(printed({**GOOD, "kernel": "\x1b" * 4000}), TOKEN).kernel) == 4096
+
+
 @given(st.text())
 def test_printable_leaves_nothing_to_obey(text: str) -> None:
     safe = printable(text)
