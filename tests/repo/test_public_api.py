@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 
 import pytest
 
 import seatrial
+import seatrial.api
 from seatrial_targets import errors
 
 PUBLIC = {
@@ -54,8 +57,26 @@ def test_every_error_is_a_seatrial_error_with_an_exit_code() -> None:
         assert kind.exit_code in (2, 3, 130)
 
 
-@pytest.mark.parametrize("name", ["bench", "gate", "export", "judge_file", "load_source"])
+@pytest.mark.parametrize("name", ["bench", "gate", "export", "judge_file"])
 def test_public_functions_are_annotated(name: str) -> None:
-    signature = inspect.signature(getattr(seatrial, name))
+    signature = inspect.signature(getattr(seatrial.api, name))
     assert signature.return_annotation is not inspect.Signature.empty
     assert all(p.annotation is not inspect.Parameter.empty for p in signature.parameters.values())
+
+
+@pytest.mark.parametrize(
+    "before", ["", "import seatrial.export", "from seatrial.export import TABLE", "seatrial.export"]
+)
+def test_export_can_be_called_though_a_subpackage_has_its_name(before: str) -> None:
+    code = f"""
+import seatrial
+{before}
+for _ in range(2):
+    try:
+        seatrial.export("m:f", "no-such-target", "out")
+    except seatrial.SeatrialError as error:
+        print(type(error).__name__)
+from seatrial.export import TABLE
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["UnknownNameError"] * 2
