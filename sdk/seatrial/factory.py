@@ -92,7 +92,7 @@ def _attribute(module: ModuleType, place: str, name: str) -> Callable[[], Any]:
     factory = getattr(module, name, None)
     own = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
     if factory is None:
-        raise ModelError(f"{place} has no {name!r}{did_you_mean(name, own)}; it must be a function without arguments")
+        raise ModelError(f"{place} has no function {name!r}{did_you_mean(name, own)}")
     if not callable(factory):
         raise ModelError(f"{place}:{name} is {type(factory).__name__}, not a function that returns the model")
     result: Callable[[], Any] = factory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -48,18 +49,23 @@ def export(
     log: Path | None = None,
     recipe_digest: str = "",
 ) -> Path:
-    """Export ``source`` for ``target`` as a bundle folder at ``out`` and return that folder.
+    """Export ``source`` for ``target`` as the bundle ``out/NAME.TARGET`` and return that folder.
 
-    ``name`` defaults to the source's. ``on_progress`` is called with the name of each stage. When the model can't be
-    exported, ``log`` (a file) receives the whole text of the underlying error. ``recipe_digest`` names the compression
-    recipe that made the model. Raises ExportError (the model, for this target) or ModelError (the model by itself).
+    ``name`` defaults to the source's; it is a file name. An older bundle of that name is replaced. ``on_progress`` is
+    called with the name of each stage. When the model can't be exported, ``log`` (a file) receives the whole text of
+    the underlying error. ``recipe_digest`` names the compression recipe that made the model. Raises ExportError (the model, for this target) or ModelError (the model by itself).
     """
     exporter = exporter_for(target)
-    chosen = name or source.name or "model"
+    chosen = _checked_name(name or source.name or "model")
+    folder = Path(out) / f"{chosen}.{target.name}"
     told = on_progress or (lambda _stage: None)
-    return exporter.export(
-        source, target, Path(out), name=chosen, log=log, on_progress=told, recipe_digest=recipe_digest
-    )
+    return exporter.export(source, target, folder, name=chosen, log=log, on_progress=told, recipe_digest=recipe_digest)
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
+        raise ExportError(f"{name!r} can't name a bundle: use letters, digits, and . _ - inside, 100 at most")
+    return name
 
 
 def exporter_for(target: TargetProfile) -> Exporter:

@@ -27,8 +27,9 @@ def user_frame(error: BaseException, module: torch.nn.Module) -> str:
     own = [frame for frame in foreign if "site-packages" not in frame[0]] or foreign
     if not own:
         return type(module).__name__
-    file, line, function, path = own[-1]
-    return _place(file, line, function, path)
+    # The line is the user's, the module the deepest one: a Linear of torch's that their Sequential called.
+    file, line, function, _ = own[-1]
+    return _place(file, line, function, next((path for *_, path in reversed(frames) if path), ""))
 
 
 def node_place(node: Any) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,13 +39,17 @@ def capture(
 
     args, kwargs = (tuple(inputs.values()), {}) if source.positional else ((), dict(inputs))
     shapes = None if dynamic is None else (tuple(dynamic.values()) if source.positional else dict(dynamic))
-    with torch.no_grad(), evaluating(source.module), quiet():
+    # On failure torch prints the graph so far to stderr; that goes to the log.
+    said = io.StringIO()
+    with torch.no_grad(), evaluating(source.module), quiet(), contextlib.redirect_stderr(said):
         try:
-            return torch.export.export(source.module, args, kwargs, dynamic_shapes=shapes)
+            program = torch.export.export(source.module, args, kwargs, dynamic_shapes=shapes)
         except Exception as error:
-            _keep(error, log)
+            _keep(error, log, said.getvalue())
             where = user_frame(error, source.module)
             raise ExportError(f"{where}: torch.export can't capture the model: {_reason(error)}{_see(log)}") from error
+    sys.stderr.write(said.getvalue())
+    return program
 
 
 def to_onnx(
@@ -89,15 +96,25 @@ def _conversion_problem(error: BaseException, program: torch.export.ExportedProg
         return f"the model can't be converted to ONNX: {_reason(error)}"
     name, overload = found.groups()
     operator = f"{name}.{overload}"
-    places = [
-        node_place(node) for node in program.graph.nodes if str(node.target) in (operator, operator.replace("::", "."))
-    ]
+    places = _places(program, operator)
     where = next(filter(None, places), "the model")
     others = f" ({len(places)} places in all)" if len(places) > 1 else ""
     return (
         f"{where}: operator {operator} has no ONNX form{others}; express it with other operators, "
         "or leave that part out of the exported model"
     )
+
+
+def _places(program: torch.export.ExportedProgram, operator: str) -> list[str]:
+    """Where the operator is called; in the core operators when torch writes the user's call with those."""
+
+    def found(graph: Any) -> list[str]:
+        return [node_place(node) for node in graph.nodes if str(node.target) == operator]
+
+    if here := found(program.graph):
+        return here
+    with quiet():
+        return found(program.run_decompositions().graph)
 
 
 def _causes(error: BaseException) -> list[BaseException]:
@@ -113,7 +130,12 @@ def _reason(error: BaseException) -> str:
     root = _causes(error)[-1]
     lines = [line.strip() for line in str(root).splitlines() if line.strip()]
     text = " ".join(lines[:2])[:400] or type(root).__name__
-    return f"{type(root).__name__}: {text}"
+    advice = "; the way taken depends on a tensor's values: use torch.where or torch.cond" if _depends(root) else ""
+    return f"{type(root).__name__}: {text}{advice}"
+
+
+def _depends(error: BaseException) -> bool:
+    return "data-dependent" in str(error)
 
 
 def _check_size(program: torch.export.ExportedProgram) -> None:
@@ -144,10 +166,10 @@ def _check_random(model: onnx.ModelProto) -> None:
         )
 
 
-def _keep(error: BaseException, log: Path | None) -> None:
+def _keep(error: BaseException, log: Path | None, said: str = "") -> None:
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        log.write_text("".join(traceback.format_exception(error)) + said, encoding="utf-8")
 
 
 def _see(log: Path | None) -> str:

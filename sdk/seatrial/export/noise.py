@@ -28,8 +28,9 @@ _MODULES = (
     r"onnx_ir\..*",
     r"torch\.jit\..*",
 )
-# Loggers that announce missing torchvision, the opset that they start from, and that pre-processing is advised.
-_LOGGERS = ("torch.onnx", "torch.onnx._internal.exporter", "onnxscript", "onnx_ir", "torch.export")
+# Loggers that announce missing torchvision and the opset that they start from, and those that print in full what they
+# then raise: we report what is raised.
+_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir", "torch.export", "torch.fx", "torch._subclasses")
 
 
 class _AboutPreparing(logging.Filter):
@@ -49,7 +50,7 @@ def quiet() -> Iterator[None]:
             for kind in (DeprecationWarning, FutureWarning):
                 warnings.filterwarnings("ignore", category=kind, module=module)
         for logger in loggers:
-            logger.setLevel(logging.ERROR)
+            logger.setLevel(logging.CRITICAL)
         root.addFilter(advice)
         try:
             yield

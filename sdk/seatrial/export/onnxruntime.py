@@ -21,7 +21,7 @@ from .digest import program_digest
 from .host import Arrays, HostSession
 from .onnx_surgery import canonical, precision_summary, serialized, symbolic_axes
 from .ort_format import to_ort
-from .parity import check_finite, measure_parity
+from .parity import OVERFLOW, check_finite, measure_parity
 from .quantize import to_dynamic_int8, to_fp16, to_static_int8
 from .samples import read_samples
 from .shapes import ShapePlan, plan_shapes, resized
@@ -143,7 +143,7 @@ def _described(
     golden_in = {name: np.ascontiguousarray(value.detach().numpy()) for name, value in source.inputs.items()}
     on_progress("compute golden outputs")
     golden = session.run(golden_in)
-    check_finite(golden, "the exported model on its example inputs", "float16 overflows above 65504: use fp32 or int8")
+    check_finite(golden, "the exported model on its example inputs", OVERFLOW)
     reference = TorchReference(source, output_names(program))
     inputs, outputs = session.described()
     on_progress("compare with torch")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, "NDArray[Any]"]
 EXACT_DB = 150.0  # stands for "no difference": infinity is no JSON number
+OVERFLOW = "float16 overflows above 65504: export this model as fp32 or int8"
 Run = Callable[[Arrays], Arrays]
 
 
@@ -68,7 +69,7 @@ def _pair(reference: Arrays, found: Arrays, index: int) -> tuple[Arrays, Arrays]
         if name not in found or found[name].shape != value.shape:
             shape = list(found[name].shape) if name in found else "none"
             raise ExportError(f"sample {index}: output {name!r} is {shape} after export, {list(value.shape)} in torch")
-    check_finite(found, f"sample {index}", "float16 overflows above 65504: export this model as fp32 or int8")
+    check_finite(found, f"sample {index}", OVERFLOW)
     return reference, found
 
 

@@ -33,8 +33,7 @@ _OPERATOR = re.compile(
     r"|math\.(?!_)\w+|_operator\.(add|and_|eq|floordiv|ge|getitem|gt|le|lshift|lt|mod|mul|ne|neg|not_|or_|pos|pow|rshift|sub|truediv|xor)"
 )
 _ARITHMETIC = (
-    ast.Expression, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Call, ast.Name, ast.Constant, ast.Load,
-    ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
+    ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
 )  # fmt: skip
 
 
@@ -81,6 +80,10 @@ def _inspect(path: Path, allow_pickle: bool) -> None:
 
 def _records(path: Path, archive: zipfile.ZipFile) -> dict[str, str]:
     """Names in the archive without the folder that all are in -> full names."""
+    infos = archive.infolist()
+    # Python looks for a zip anywhere in a file; torch's reader counts from the file's start, and so could read another.
+    if archive.comment or min((info.header_offset for info in infos), default=1) != 0:
+        raise zipfile.BadZipFile("the archive does not begin where the file does")
     names = archive.namelist()
     for name in names:
         if name.startswith("/") or "\\" in name or ".." in name.split("/"):
@@ -155,19 +158,33 @@ def _walk(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _is_arithmetic(text: Any) -> bool:
-    """True for what sympy may evaluate: names, numbers, operators, calls of plain names; no strings, no attributes."""
+    """True for what sympy may evaluate: `s0 + 1`, or its own repr, `Add(Symbol('s0', integer=True), Integer(1))`."""
     if not isinstance(text, str) or len(text) > 10_000:
         return False
     try:
-        nodes = list(ast.walk(ast.parse(text, mode="eval")))
+        return _is_plain(ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return all(isinstance(node, _ARITHMETIC) and _is_plain(node) for node in nodes)
 
 
 def _is_plain(node: ast.AST) -> bool:
+    if isinstance(node, ast.Call):
+        return _is_plain_call(node)
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, int | float)
     if isinstance(node, ast.Name):
         return not node.id.startswith("__")
-    if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Name) and not node.keywords
-    return not isinstance(node, ast.Constant) or isinstance(node.value, int | float)
+    return isinstance(node, _ARITHMETIC) and all(map(_is_plain, ast.iter_child_nodes(node)))
+
+
+def _is_plain_call(node: ast.Call) -> bool:
+    # Sympy's classes begin with a capital; no builtin that evaluates, imports or opens does.
+    if not isinstance(node.func, ast.Name) or not node.func.id[:1].isupper():
+        return False
+    flags = all(isinstance(each.value, ast.Constant) and isinstance(each.value.value, bool) for each in node.keywords)
+    literal = node.func.id in ("Symbol", "Integer", "Float")
+    return flags and all(_is_plain(each) or (literal and _is_word(each)) for each in node.args)
+
+
+def _is_word(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and bool(re.fullmatch(r"[\w.+-]{1,64}", str(node.value)))

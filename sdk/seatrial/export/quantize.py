@@ -28,7 +28,7 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxconverter_common import float16
 
     with quiet():
-        made: onnx.ModelProto = float16.convert_float_to_float16(model, keep_io_types=True)
+        made: onnx.ModelProto = float16.convert_float_to_float16(model, keep_io_types=True, max_finite_val=65504.0)
     return made
 
 
