@@ -53,7 +53,9 @@ def export(
 
     ``name`` defaults to the source's; it is a file name. An older bundle of that name is replaced. ``on_progress`` is
     called with the name of each stage. When the model can't be exported, ``log`` (a file) receives the whole text of
-    the underlying error. ``recipe_digest`` names the compression recipe that made the model. Raises ExportError (the model, for this target) or ModelError (the model by itself).
+    the underlying error. ``recipe_digest`` names the compression recipe that made the model.
+
+    Raises ExportError (the model, for this target) or ModelError (the model by itself).
     """
     exporter = exporter_for(target)
     chosen = _checked_name(name or source.name or "model")

@@ -119,15 +119,26 @@ def _with_precision(
         return model, ()
     if target.precision == "fp16":
         on_progress("convert to float16")
-        return to_fp16(model), ("an x86 CPU computes float16 models in float32: smaller, not faster",)
+        return to_fp16(model, _some_samples(model, source)), (
+            "an x86 CPU computes float16 models in float32: smaller, not faster",
+        )
     how = target.quantization
     if how is None:
         raise ExportError(f"target {target.name!r} is int8 without a quantization section; add one")
     if how.scheme == "dynamic":
         on_progress("quantize (dynamic)")
         return to_dynamic_int8(model, how), ("dynamic INT8 speeds up matrix products, not convolutions",)
-    inputs, _ = HostSession(serialized(model), optimization="none").described()
-    return to_static_int8(model, read_samples(source, "calibration", inputs), how, on_progress)
+    return to_static_int8(model, read_samples(source, "calibration", _input_shapes(model)), how, on_progress)
+
+
+def _some_samples(model: onnx.ModelProto, source: ModelSource) -> list[Arrays]:
+    """The example inputs and a few of the calibration samples, if there are any."""
+    examples = {name: np.ascontiguousarray(value.detach().numpy()) for name, value in source.inputs.items()}
+    return [examples, *read_samples(source, "calibration", _input_shapes(model))[:8]]
+
+
+def _input_shapes(model: onnx.ModelProto) -> dict[str, tuple[int | str, ...]]:
+    return HostSession(serialized(model), optimization="none").described()[0]
 
 
 def _described(

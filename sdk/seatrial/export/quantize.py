@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seatrial_targets.errors import ExportError
+from seatrial_targets.profile import Quantization
 
 from .bias_correction import correct_biases
 from .calibration import as_tensors_data, calibrate
@@ -18,18 +19,35 @@ from .samples import Arrays
 if TYPE_CHECKING:
     import onnx
 
-    from seatrial_targets.profile import Quantization
-
     from . import Progress
 
 
-def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with float16 weights and arithmetic; inputs and outputs stay float32."""
+FLOAT16_MAX = 65504.0
+MASKED = -1e30  # attention masks use such values for "minus infinity", and mean it in float16, too
+
+
+def to_fp16(model: onnx.ModelProto, samples: Sequence[Arrays]) -> onnx.ModelProto:
+    """Return ``model`` with float16 weights and arithmetic; inputs and outputs stay float32.
+
+    Raises ExportError when a value in the model leaves float16's range on ``samples``.
+    """
     from onnxconverter_common import float16
 
+    _check_range(model, samples)
     with quiet():
         made: onnx.ModelProto = float16.convert_float_to_float16(model, keep_io_types=True, max_finite_val=65504.0)
     return made
+
+
+def _check_range(model: onnx.ModelProto, samples: Sequence[Arrays]) -> None:
+    # Looked up in float32: an x86 CPU computes float16 models in float32, and so never shows the overflow.
+    for name, (low, high) in calibrate(model, samples, Quantization(calibration="minmax")).items():
+        worst = high if high > FLOAT16_MAX else low
+        if high > FLOAT16_MAX or MASKED < low < -FLOAT16_MAX:
+            raise ExportError(
+                f"float16 ends at 65504, and the model's value {name!r} reaches {worst:.3g}: scale it down, or export "
+                "as fp32 or int8"
+            )
 
 
 def to_dynamic_int8(model: onnx.ModelProto, how: Quantization) -> onnx.ModelProto:

@@ -30,8 +30,7 @@ WAYS = (("none", 1), ("basic", 1), ("extended", 2), ("all", 1), ("all", 2))
 def spread(model: bytes | Path, runtime: RuntimeSpec, inputs: Arrays, golden: Arrays) -> dict[str, float]:
     """Return, for each output, the largest relative L2 distance from ``golden`` among the ways to run it here.
 
-    Raises ExportError when one of them gives NaN: an x86 CPU computes float16 in float32 and so hides an overflow,
-    unless the casts between operators are kept, as they are without optimisation.
+    Raises ExportError when one of them gives NaN.
     """
     widest = dict.fromkeys(golden, 0.0)
     for optimization, threads in WAYS:

@@ -115,7 +115,7 @@ def test_an_archive_behind_another_is_refused(saved: Path) -> None:
 def test_foreign_and_damaged_files(saved: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign.pt2"
     torch.save({"a": 1}, foreign)
-    with pytest.raises(ModelError, match="pickle of torch.save"):
+    with pytest.raises(ModelError, match=r"pickle of torch\.save"):
         load_source(str(foreign))
     foreign.write_bytes(saved.read_bytes()[:-100])
     with pytest.raises(ModelError, match=r"no \.pt2 archive, or a damaged one"):
