@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,3 +151,13 @@ def test_json_is_plain_ascii(program: Call) -> None:
     assert said.code == 0
     assert said.out.isascii()
     json.loads(said.out)
+
+
+def test_the_program_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "seatrial", "gaet"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "did you mean 'gate'" in done.stderr
+
+
+def test_where_an_error_came_from_is_shown_on_demand(call: Call) -> None:
+    assert "Traceback" in call("targets", "show", "nothing-like-it", "--debug").err

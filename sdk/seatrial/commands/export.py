@@ -51,7 +51,7 @@ def parity_text(parity: dict[str, float]) -> str:
     """Return the parity figures of a manifest as a person reads them."""
     shown: dict[str, Callable[[float], str]] = {
         "sqnr_db": lambda v: f"SQNR {v:.1f} dB",
-        "top1_agreement": lambda v: f"top-1 agreement {v:.1%}",
+        "top1_agreement": lambda v: f"top-1 agreement {v * 100:.1f} %",
         "max_abs": lambda v: f"largest error {v:.3g}",
         "images": lambda v: f"on {v:.0f} samples",
         "samples": lambda v: f"on {v:.0f} samples",

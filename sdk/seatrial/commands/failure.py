@@ -40,6 +40,8 @@ def guarded(command: Callable[[], Any], words: Sequence[str], stopped_by: Sequen
     except click.ClickException as error:
         return _told(words, "UsageError", "user_error", _usage(error), USAGE)
     except SeatrialError as error:
+        if given("--debug", words):
+            traceback.print_exception(error)
         return _told(words, type(error).__name__, error.status, str(error), error.exit_code)
     except Exception as error:
         return _unexpected(words, error)

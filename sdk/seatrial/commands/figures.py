@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Row = tuple[str, Callable[["BundleFigures"], str]]
 
+BRIEF = ("sqnr_db", "top1_agreement")  # of the parity figures; `seatrial bundle show` has them all
 SELDOM = ("latency p99", "accuracy")  # rows that are shown when there is something in them
 
 
@@ -54,7 +55,7 @@ def _rows(meter: str) -> list[Row]:
         ("cold load", lambda b: figure_text(b.cold_load)),
         ("peak memory", lambda b: figure_text(b.peak_memory)),
         (f"energy per inference{f' by {meter}' if meter else ''}", lambda b: figure_text(b.energy)),
-        ("parity with torch", lambda b: parity_text(b.parity)),
+        ("parity with torch", lambda b: parity_text({key: v for key, v in b.parity.items() if key in BRIEF})),
         ("accuracy", lambda b: ", ".join(f"{key} {value:.4g}" for key, value in b.accuracy.items()) or "-"),
     ]
 

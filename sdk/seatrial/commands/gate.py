@@ -108,7 +108,7 @@ def gate(
 
 
 def _tell(screen: Screen, trial: Trial, verdict: Verdict, files: dict[str, str]) -> None:
-    screen.document(verdict_document(verdict, files))
+    screen.document(verdict_document(trial, verdict, files))
     say_verdict(screen, trial, verdict, files)
 
 

@@ -26,5 +26,5 @@ def report(screen: Screen, /, trial: Path, budgets: Path | None, **paths: Path |
     prepare_reports(paths)
     recorded, verdict = api.judge_file(trial, budgets)
     files = {"trial": str(trial), **write_reports(recorded, verdict, paths)}
-    screen.document(verdict_document(verdict, files))
+    screen.document(verdict_document(recorded, verdict, files))
     say_verdict(screen, recorded, verdict, files)

@@ -23,12 +23,13 @@ def targets() -> None:
 @click.pass_obj
 def list_(screen: Screen) -> None:
     """List all targets, those of your own folders too."""
+    from seatrial.export import TABLE
     from seatrial_targets import registry
 
     profiles = registry.listed()
     screen.document([dump(profile) for profile in profiles])
-    rows = [(p.name, p.runtime.name, p.precision, p.device.architecture, p.summary) for p in profiles]
-    screen.table(("target", "runtime", "precision", "machine", "summary"), rows)
+    rows = [(p.name, p.runtime.name, "yes" if p.runtime.name in TABLE else "not yet", p.summary) for p in profiles]
+    screen.table(("target", "runtime", "exported", "summary"), rows)
 
 
 @targets.command()

@@ -34,10 +34,13 @@ def say_verdict(screen: Screen, trial: Trial, verdict: Verdict, files: Mapping[s
         screen.line(f"{kind.replace('_', ' ')}: {path}")
 
 
-def verdict_document(verdict: Verdict, files: Mapping[str, str]) -> dict[str, Any]:
-    """Return the verdict, its exit code and the files that were written, as plain data."""
+def verdict_document(trial: Trial, verdict: Verdict, files: Mapping[str, str]) -> dict[str, Any]:
+    """Return the verdict, its exit code, the figures and the files that were written, as plain data."""
+    from seatrial_ci.summary import summarise
+
     body: dict[str, Any] = json.loads(verdict.model_dump_json(by_alias=True))
-    return {**body, "exit_code": verdict.exit_code, "files": dict(files)}
+    summary = json.loads(summarise(trial).model_dump_json(by_alias=True))
+    return {**body, "exit_code": verdict.exit_code, "files": dict(files), "summary": summary}
 
 
 def _row(check: Check) -> tuple[str, str, str, str, str]:
