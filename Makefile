@@ -13,7 +13,7 @@ endif
 MODEL := seatrial.demo.efficientnet_lite0:build
 BUNDLE := $(OUT)/bundles/efficientnet-lite0.$(ARCH)-cpu
 
-.PHONY: help demo test test-all lint lab venv agents agents-check clean
+.PHONY: help demo test test-all lint venv agents agents-check clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -23,20 +23,16 @@ demo: venv
 	$(BIN)/seatrial gate $(BUNDLE)-int8 --baseline $(BUNDLE)-fp32 --device local --budgets sdk/seatrial/demo/budgets.yaml \
 	  --out $(OUT)/trial.json --junit $(OUT)/junit.xml --markdown $(OUT)/trial.md --html $(OUT)/trial.html
 
-test: venv lab
+test: venv
 	$(BIN)/pytest -m "not slow"
 
-test-all: venv lab
+test-all: venv
 	$(BIN)/pytest
 
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-
-# The arm64 device lab of the tests; says so and goes on where it can't be built (no root, not Debian).
-lab: venv
-	$(BIN)/python tests/peers/lab.py build --if-possible
 
 # Rebuilds the device agents; needs the cross-compiler of the extra [agents].
 agents: venv

@@ -1,9 +1,9 @@
 """One runner measures on a device at a time: a lease file there, with holder and expiry by the device's own clock.
 
-The lease is a line ``TOKEN EXPIRY HOLDER`` in ``<root>/lease``. Whoever finds it expired may take it. Each run checks
-the token in the same round trip that starts it (fencing), so a holder whose lease was taken can't measure beside the
-new one. flock(1) on the folder guards the look-then-write where the device has it; without it two takers within the
-same few milliseconds could both believe they won, and the fencing of the next run sends one of them home.
+The lease is a line ``TOKEN EXPIRY IDENTITY HOLDER`` in ``<root>/lease``. Whoever finds it expired may take it. Each
+run checks the token in the same round trip that starts it (fencing), so a holder whose lease was taken can't measure
+beside the new one. flock(1) on the folder guards the look-then-write where the device has it; without it two takers
+within the same few milliseconds could both believe they won, and the fencing of the next run sends one of them home.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import re
 import secrets
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 
 from seatrial_targets.errors import DeviceError, LeaseHeldError
 
@@ -20,8 +21,9 @@ from .deadline import Deadline
 from .transport.base import Completed, Transport
 
 HELD, LOST = 73, 75  # exit codes of the scripts below, clear of the shell's own
-LEASE_SECONDS = 120
+LEASE_SECONDS = 60
 ROUND_TRIP_SECONDS = 30.0
+_abandoned: set[str] = set()
 
 GUARD = """
 cd "$root" || exit 71
@@ -34,11 +36,11 @@ write() { printf '%s %s %s\\n' "$1" "$2" "$3" > "lease.$1" && mv -f "lease.$1" l
 """
 
 TAKE = (
-    'root=$1 mine=$2 seconds=$3 me=$4; mkdir -p "$root"\n'
+    'root=$1 mine=$2 seconds=$3 me=$4 dead=$5; mkdir -p "$root"\n'
     + GUARD
     + f"""
-if [ -n "$token" ] && [ "$token" != "$mine" ] && [ "$expiry" -gt "$now" ]; then
-  printf '%s %s' "$((expiry - now))" "$holder"; exit {HELD}
+if [ -n "$token" ] && [ "$token" != "$mine" ] && [ "$token" != "$dead" ] && [ "$expiry" -gt "$now" ]; then
+  printf '%s %s %s' "$token" "$((expiry - now))" "$holder"; exit {HELD}
 fi
 write "$mine" "$((now + seconds))" "$me" || exit 74
 """
@@ -66,22 +68,61 @@ class Lease:
 
 
 def take(transport: Transport, seconds: int = LEASE_SECONDS) -> Lease:
-    """Take the device's lease. Raises LeaseHeldError, naming the holder and the seconds left, when it is held."""
-    lease = Lease(secrets.token_hex(8), seconds)
-    done = _script(transport, TAKE, lease.token, str(seconds), holder())
-    if done.returncode == HELD:
-        left, _, who = printable(done.stdout).partition(" ")
-        raise LeaseHeldError(
-            f"{transport.name}: {who or 'another runner'} is measuring on it, its lease ends in {left} s;"
-            " wait, or stop that run (two at once would spoil both)"
-        )
-    _expect(done, transport, "taking the lease")
-    return lease
+    """Take the device's lease. Raises LeaseHeldError, naming the holder and the seconds left, when it is held.
+
+    A lease whose holder was a process of this machine that has ended is taken over: it crashed or lost its link.
+    """
+    lease, dead = Lease(secrets.token_hex(8), seconds), ""
+    for _ in range(2):
+        done = _script(transport, TAKE, lease.token, str(seconds), f"{identity()} {holder()}", dead)
+        if done.returncode != HELD:
+            _expect(done, transport, "taking the lease")
+            return lease
+        token, left, who, *name = [*printable(done.stdout).split(" "), "", "", ""]
+        dead = token if _has_ended(token, who) else ""
+        if not dead:
+            break
+    raise LeaseHeldError(
+        f"{transport.name}: {' '.join(name).strip() or 'another runner'} is measuring on it, its lease ends in {left}"
+        " s; wait, or stop that run (two at once would spoil both)"
+    )
 
 
 def give_back(transport: Transport, lease: Lease) -> None:
     """Remove the lease if it is still ours."""
     _expect(_script(transport, GIVE_BACK, lease.token), transport, "giving the lease back")
+
+
+def abandon(lease: Lease) -> None:
+    """Note that our lease could not be given back, so that this process may take the device again."""
+    _abandoned.add(lease.token)
+
+
+def identity() -> str:
+    """Return which process we are, so that a later one on this machine can tell whether we ended; "-" if untold."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        namespace = os.stat("/proc/self/ns/pid").st_ino
+        return f"{boot}:{namespace}:{os.getpid()}:{_started(os.getpid())}"
+    except OSError:
+        return "-"
+
+
+def _has_ended(token: str, who: str) -> bool:
+    if token in _abandoned:
+        return True
+    ours, theirs = identity().split(":"), who.split(":")
+    if len(theirs) != 4 or ours[:2] != theirs[:2] or not theirs[2].isdigit():
+        return False
+    return _started(int(theirs[2])) != theirs[3]
+
+
+def _started(pid: int) -> str:
+    """Return when a process started, in ticks since boot (field 22 of /proc/PID/stat); empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
 
 
 def holder() -> str:

@@ -15,8 +15,8 @@ class Plan:
     """Numbers of runs and of inferences per run; times in ns unless named otherwise.
 
     60 inferences per arm make 30 quadruples, which is what the noise figures of duets were measured with; 200 are
-    enough for a p90 (64 needed) in a solo run. The warm-up rule is AndroidX Benchmark's, but its cap of 8 s is for code that is
-    compiled as it runs; here it is 3 s, in a duet 2 s: on a noisy machine the moving averages never agree.
+    enough for a p90 (64 needed) in a solo run. The warm-up rule is AndroidX Benchmark's, but its cap of 8 s is for
+    code that is compiled as it runs; here it is 3 s, in a duet 2 s: on a noisy machine the averages never agree.
     """
 
     threads: int = 1

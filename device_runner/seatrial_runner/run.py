@@ -104,7 +104,7 @@ def _ending(outcome: AgentResult | SeatrialError) -> tuple[Status, str]:
 
 def _refuse(done: Completed, transport: Transport) -> None:
     if done.returncode == LOST:
-        who = printable(done.stdout) or "nobody (the lease file is gone)"
+        who = printable(done.stdout).partition(" ")[2] or "nobody (the lease file is gone)"
         raise LeaseHeldError(f"{transport.name}: our lease was lost to {who}; try again when it is free")
     if b"No space left on device" in done.stderr:
         clean = f"`seatrial devices clean {transport.name}`"

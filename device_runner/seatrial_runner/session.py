@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import posixpath
 import secrets
 from collections.abc import Iterator, Mapping
@@ -111,10 +110,16 @@ def open_session(
             sweep(transport)
             yield _equip(device, transport, state, lease, bundles, profiles, on_event)
         finally:
-            # The link may be what failed: then the device's own deadline ends the run and the lease expires.
-            with contextlib.suppress(SeatrialError):
-                sweep(transport)
-                leases.give_back(transport, lease)
+            _leave(transport, lease)
+
+
+def _leave(transport: Transport, lease: leases.Lease) -> None:
+    try:
+        sweep(transport)
+        leases.give_back(transport, lease)
+    except SeatrialError:
+        # The link may be what failed: then the device's own deadline ends the run, and the lease expires.
+        leases.abandon(lease)
 
 
 def fitting_profile(bundle: Bundle, device: Device, state: DeviceState) -> TargetProfile:

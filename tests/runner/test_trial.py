@@ -129,7 +129,7 @@ def test_two_runners_never_measure_at_once(here: Device, make_bundle):
 def test_a_runner_whose_lease_was_taken_is_sent_home(here: Device, make_bundle):
     with pytest.raises(LeaseHeldError, match="lost"), open_trial(here, {"candidate": make_bundle()}, QUICK) as runner:
         runner.solo(1)
-        (Path(str(here.root)) / "lease").write_text("feedbeef 99999999999 somebody@else\n")
+        (Path(str(here.root)) / "lease").write_text("feedbeef 99999999999 - somebody@else\n")
         runner.solo(2)
     assert (Path(str(here.root)) / "lease").read_text().startswith("feedbeef")
 
@@ -249,7 +249,6 @@ def test_kill_minus_nine_of_the_host_leaves_no_process_and_the_next_contact_clea
         while not (runs.is_dir() and any(runs.iterdir())):
             time.sleep(0.01)
         host.kill()
-    (Path(str(here.root)) / "lease").unlink()  # as if it had expired
     with open_trial(here, {"candidate": bundle}, QUICK) as runner:
         runner.solo(1)
     assert leftovers(here) == []
