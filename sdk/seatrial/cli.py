@@ -8,6 +8,7 @@ Nothing here, and nothing that `--help` reaches, may import more than click: a t
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -99,4 +100,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that the terminal can't show must not end the program
     cli.main(sys.argv[1:])

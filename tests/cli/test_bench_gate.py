@@ -81,6 +81,7 @@ def test_a_gate_fails_what_is_over_its_budget(call: Call, make_bundle: MakeBundl
     assert said.document["checks"][0]["low"] > 1
 
 
+@pytest.mark.slow
 def test_a_gate_beside_a_baseline_shows_its_evidence(call: Call, make_bundle: MakeBundle) -> None:
     new, old = make_bundle("new", depth=2), make_bundle("old", depth=60)
     said = call("gate", new.path, "--baseline", old.path, "--device", "local", "--looks", "8", *QUICK)

@@ -161,3 +161,11 @@ def test_the_program_as_a_module() -> None:
 
 def test_where_an_error_came_from_is_shown_on_demand(call: Call) -> None:
     assert "Traceback" in call("targets", "show", "nothing-like-it", "--debug").err
+
+
+def test_names_that_the_terminal_can_not_show_do_not_end_the_program(program: Call) -> None:
+    Path("targets").mkdir()
+    Path("targets/mine.yaml").write_text("extends: x86-64-cpu-fp32\nsummary: Größe 大\n", encoding="utf-8")
+    said = program("targets", "list", PYTHONIOENCODING="ascii")
+    assert said.code == 0, said.err
+    assert "Gr??e ?" in said.out

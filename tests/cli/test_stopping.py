@@ -78,6 +78,25 @@ def test_a_stopped_trial_goes_on(call: Call, make_bundle: MakeBundle) -> None:
     assert len(resumed.runs) > len(kept)
 
 
+@pytest.mark.slow
+def test_a_stopped_gate_goes_on_to_its_verdict(call: Call, make_bundle: MakeBundle) -> None:
+    new, old = make_bundle("new", depth=2), make_bundle("old", depth=60)
+    words = ("gate", new.path, "--baseline", old.path, "--device", "local", "--out", "trial.json", "--looks", "8")
+    argv = [str(word) for word in (PROGRAM, *words, *QUICK)]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: journal_lines() >= 9)  # the trial's head, memory and solo runs of both, the first duets
+    process.terminate()
+    assert process.wait(60) == 143
+    kept = [run for run in load_trial(Path("trial.json")).runs if run.status == "ok"]
+    said = call(*words, *QUICK, "--resume", "--json")
+    assert said.code == 0, said.err
+    assert said.document["checks"][0]["pairs"] == 8
+    whole = load_trial(Path("trial.json"))
+    assert whole.runs[: len(kept)] == tuple(kept)
+    assert len(whole.of("duet")) == 8
+    assert not Path("trial.json.journal").exists()
+
+
 def test_the_error_document_of_a_stopped_command(make_bundle: MakeBundle) -> None:
     process = started(make_bundle(), "--json")
     wait_for(lambda: journal_lines() >= 2)
