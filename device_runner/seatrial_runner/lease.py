@@ -56,6 +56,16 @@ exec 9<&-
 """
 )
 
+# Looks without the guard's lock and without writing: whoever measures must not notice.
+LOOK = r"""
+cd "$1" 2>/dev/null && [ -f lease ] || exit 0
+read -r token expiry holder < lease || :
+case "$expiry" in ''|*[!0-9]*) exit 0;; esac
+left=$((expiry - $(date +%s)))
+[ "$left" -gt 0 ] && printf '%s %s %s' "$token" "$left" "$holder"
+exit 0
+"""
+
 GIVE_BACK = "root=$1 mine=$2\n" + GUARD + '[ "$token" = "$mine" ] && rm -f lease; exit 0\n'
 
 
@@ -91,6 +101,15 @@ def take(transport: Transport, seconds: int = LEASE_SECONDS) -> Lease:
 def give_back(transport: Transport, lease: Lease) -> None:
     """Remove the lease if it is still ours."""
     _expect(_script(transport, GIVE_BACK, lease.token), transport, "giving the lease back")
+
+
+def held_by(transport: Transport) -> tuple[str, int]:
+    """Return who measures on the device now, and the seconds that the lease has left; ("", 0) when nobody does."""
+    done = _script(transport, LOOK)
+    token, left, who, *name = [*printable(done.stdout).split(" "), "", "", ""]
+    if not left.isdigit() or _has_ended(token, who):
+        return "", 0
+    return " ".join(name).strip() or "another runner", int(left)
 
 
 def abandon(lease: Lease) -> None:

@@ -18,7 +18,7 @@ from seatrial_targets.profile import TargetProfile
 
 from ..agent import native_agent
 from ..deadline import Deadline
-from ..lease import printable
+from ..lease import held_by
 from ..meter import choose
 from ..transport import open_transport
 from ..transport.base import Transport
@@ -26,16 +26,6 @@ from .doctor import Facts, on_device
 from .state import read_state
 
 SECONDS = 60.0
-# Seconds that the lease has left, and its holder; the token stays there, it is the holder's secret.
-LEASE = r"""
-cd "$1" 2>/dev/null || exit 0
-[ -f lease ] || exit 0
-read -r token expiry holder < lease || :
-case "$expiry" in ''|*[!0-9]*) exit 0;; esac
-left=$((expiry - $(date +%s)))
-[ "$left" -gt 0 ] && printf '%s %s' "$left" "$holder"
-exit 0
-"""
 
 
 def gather(device: Device) -> Facts:
@@ -50,7 +40,7 @@ def gather(device: Device) -> Facts:
 
 def _seen(device: Device, profile: TargetProfile | None, transport: Transport) -> dict[str, Any]:
     state = read_state(transport)
-    left, holder = _lease(transport)
+    holder, left = held_by(transport)
     choice = choose(transport, profile.meters if profile else ())
     return {
         "state": state,
@@ -69,12 +59,6 @@ def _profile(device: Device) -> TargetProfile | None:
         return registry.get(device.target)
     except (ConfigError, UnknownNameError):
         return None
-
-
-def _lease(transport: Transport) -> tuple[int, str]:
-    done = transport.run(["sh", "-c", LEASE, "seatrial", transport.root], deadline=Deadline.after(SECONDS))
-    left, _, holder = printable(done.stdout).partition(" ")
-    return (int(left), holder or "another runner") if left.isdigit() else (0, "")
 
 
 def _agent(transport: Transport, machine: str) -> Literal["native", "python", ""]:
