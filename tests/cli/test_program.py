@@ -169,3 +169,36 @@ def test_names_that_the_terminal_can_not_show_do_not_end_the_program(program: Ca
     said = program("targets", "list", PYTHONIOENCODING="ascii")
     assert said.code == 0, said.err
     assert "Gr??e ?" in said.out
+
+
+BASE_INSTALL = """
+import sys
+for name in ("torch", "onnx", "onnxscript", "onnxruntime", "jinja2", "sympy", "skimage"):
+    sys.modules[name] = None  # importing it fails, as where it is not installed
+from seatrial.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["doctor"], 0),
+        (["targets", "list"], 0),
+        (["devices", "list"], 0),
+        (["runtimes", "list"], 0),
+        (["history", "list"], 0),
+        (["export", "m:f", "--target", "x86-64-cpu-fp32"], 2),
+        (["gate", "x", "--device", "local", "--html", "v.html"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
+)
+def test_the_base_install_works_and_says_what_is_missing(words: list[str], code: int) -> None:
+    argv = [sys.executable, "-c", BASE_INSTALL, *words]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "defect" not in done.stderr
+    if code:
+        extra = "report" if "--html" in words else "export"
+        assert f"pip install 'seatrial[{extra}]'" in done.stderr

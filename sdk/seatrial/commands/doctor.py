@@ -15,6 +15,7 @@ import click
 
 from .command import Command
 from .devices import findings_json, say_findings
+from .export import NEEDED
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 # What each extra of the package brings, by the modules that tell that it is there.
 EXTRAS = {
-    "export": ("torch", "onnx", "onnxscript", "onnxruntime"),
+    "export": NEEDED,
     "report": ("jinja2",),
     "demo": ("efficientnet_lite_pytorch", "skimage"),
 }

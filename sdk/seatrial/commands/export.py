@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from seatrial_targets.errors import UserError
 
 from .command import Command
 from .options import FOLDER, complete_targets
@@ -15,6 +18,8 @@ from .screen import Screen
 
 if TYPE_CHECKING:
     from seatrial_runner.bundle import Bundle
+
+NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")  # of the extra [export]
 
 
 @click.command(cls=Command)
@@ -27,10 +32,19 @@ def export(screen: Screen, source: str, target: str, out: Path, name: str) -> No
     """Export SOURCE, which is `module:factory`, `file.py:factory` or a `.pt2` file, for a target."""
     from seatrial import api
 
+    _need_extra()
     with shown_steps() as stage:
         bundle = api.export(source, target, out, name=name, on_progress=stage)
     screen.document(described(bundle))
     _say(screen, bundle)
+
+
+def _need_extra() -> None:
+    absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if absent:
+        raise UserError(
+            f"export needs {', '.join(absent)}, which the base install does not have; run: pip install 'seatrial[export]'"
+        )
 
 
 def described(bundle: Bundle) -> dict[str, Any]:
