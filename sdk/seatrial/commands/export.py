@@ -43,7 +43,7 @@ def _need_extra() -> None:
     absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if absent:
         raise UserError(
-            f"export needs {', '.join(absent)}, which the base install does not have; run: pip install 'seatrial[export]'"
+            f"export needs {', '.join(absent)}, which is not installed; run: pip install 'seatrial[export]'"
         )
 
 
