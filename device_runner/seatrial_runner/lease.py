@@ -66,7 +66,7 @@ left=$((expiry - $(date +%s)))
 exit 0
 """
 
-GIVE_BACK = "root=$1 mine=$2\n" + GUARD + '[ "$token" = "$mine" ] && rm -f lease; exit 0\n'
+GIVE_BACK = "root=$1 mine=$2\n" + GUARD + 'rm -f "lease.$mine"; [ "$token" = "$mine" ] && rm -f lease; exit 0\n'
 
 
 @dataclass(frozen=True)
