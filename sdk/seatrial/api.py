@@ -117,7 +117,10 @@ def gate(
         on_event=on_event or quiet,
         version=__version__,
         # Only what was set: a comparison that nobody asked for must not be missed when the record is judged again.
-        extra_settings={"budgets": limits.model_dump(mode="json", by_alias=True, exclude_unset=True)},
+        extra_settings={
+            "budgets": limits.model_dump(mode="json", by_alias=True, exclude_unset=True),
+            "gate": settings.model_dump(mode="json"),
+        },
     ) as runner:
         measure_until_decided(runner, limits, settings)
     return runner.trial, judge(runner.trial, limits, settings)

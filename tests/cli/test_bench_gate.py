@@ -87,6 +87,9 @@ def test_a_gate_beside_a_baseline_shows_its_evidence(call: Call, make_bundle: Ma
     said = call("gate", new.path, "--baseline", old.path, "--device", "local", "--looks", "8", *QUICK)
     assert said.code == 0, said.out + said.err
     assert "8 pairs" in said.out
+    again = call("gate", "--from", "trials/new@local.json", "--json")
+    assert again.document["checks"][0]["pairs"] == 8
+    assert load_trial(Path("trials/new@local.json")).settings["gate"]["looks"] == [8]
     worse = call("gate", old.path, "--baseline", new.path, "--device", "local", "--looks", "8", "--json", *QUICK)
     assert worse.code == 1
     (check,) = worse.document["checks"]

@@ -74,9 +74,7 @@ class Question:
 @click.option(
     "--comparison",
     type=click.Choice(("auto", "duet", "separate")),
-    default="auto",
-    show_default=True,
-    help="Compare within one process, or by separate runs in ABBA order.",
+    help="Compare within one process, or by separate runs in ABBA order.  [default: auto]",
 )
 @click.option("--looks", callback=looks, metavar="N,N,...", help="Pairs after which to look.  [default: 8,16,32,64]")
 @click.option("--no-history", is_flag=True, help="Do not remember this verdict.")
@@ -87,7 +85,7 @@ class Question:
 def gate(
     screen: Screen,
     /,
-    comparison: str,
+    comparison: str | None,
     looks: tuple[int, ...] | None,
     no_history: bool,
     history: str | None,
@@ -112,12 +110,15 @@ def _tell(screen: Screen, trial: Trial, verdict: Verdict, files: dict[str, str])
     say_verdict(screen, trial, verdict, files)
 
 
-def _settings(comparison: str, looks: tuple[int, ...] | None) -> GateSettings:
+def _settings(comparison: str | None, looks: tuple[int, ...] | None) -> GateSettings | None:
+    """Return the settings that the user changed; None for the defaults, or those that a recorded trial was made for."""
     from pydantic import ValidationError
 
     from seatrial_ci.gate import GateSettings
 
-    changes = {"comparison": comparison} | ({"looks": looks} if looks else {})
+    changes = {key: value for key, value in {"comparison": comparison, "looks": looks}.items() if value is not None}
+    if not changes:
+        return None
     try:
         return GateSettings.model_validate(changes)
     except ValidationError as error:
@@ -126,7 +127,7 @@ def _settings(comparison: str, looks: tuple[int, ...] | None) -> GateSettings:
 
 
 def _answer(
-    question: Question, settings: GateSettings, plan: dict[str, Any], reports: dict[str, Path | None]
+    question: Question, settings: GateSettings | None, plan: dict[str, Any], reports: dict[str, Path | None]
 ) -> tuple[Trial, Verdict]:
     from seatrial import api
 
@@ -143,7 +144,7 @@ def _answer(
         raise
 
 
-def _live(question: Question, settings: GateSettings, plan: dict[str, Any]) -> tuple[Trial, Verdict]:
+def _live(question: Question, settings: GateSettings | None, plan: dict[str, Any]) -> tuple[Trial, Verdict]:
     from seatrial import api
 
     with shown() as on_event:
@@ -161,7 +162,7 @@ def _live(question: Question, settings: GateSettings, plan: dict[str, Any]) -> t
         )
 
 
-def _report_invalid(question: Question, settings: GateSettings, reports: dict[str, Path | None]) -> None:
+def _report_invalid(question: Question, settings: GateSettings | None, reports: dict[str, Path | None]) -> None:
     """A pipeline that collects JUnit files must find one for a trial that broke off, too."""
     import contextlib
 
