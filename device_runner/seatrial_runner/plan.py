@@ -21,6 +21,7 @@ class Plan:
 
     threads: int = 1
     spin: bool = True
+    cpus: tuple[int, ...] = ()  # affinity of the agent; empty: wherever the scheduler puts it
     solo_runs: int = 5
     memory_runs: int = 3
     energy_runs: int = 3
@@ -52,8 +53,8 @@ class Plan:
         return plan
 
     def settings(self) -> dict[str, Any]:
-        """Return the plan as plain data, for the trial's record."""
-        return asdict(self)
+        """Return the plan as plain data, for the record: as JSON gives it back, so that --resume can compare."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
