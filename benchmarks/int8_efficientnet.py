@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from seatrial.demo import efficientnet_lite0
-from seatrial.export import export
+from seatrial.exporters import export
 from seatrial.source import ModelSource
 from seatrial_runner.bundle import Bundle
 from seatrial_targets import registry

@@ -67,6 +67,7 @@ class DeviceSession:
             arms={arm: self.arms[bundle] for arm, bundle in bundles.items()},
             threads=plan.threads,
             spin=plan.spin,
+            cpus=plan.cpus,
             warmup_iterations=plan.warmup_iterations,
             warmup_min_ns=plan.warmup_min_ns,
             warmup_max_ns=plan.duet_warmup_max_ns if kind == "duet" else plan.warmup_max_ns,

@@ -7,9 +7,7 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .version import __version__
@@ -64,25 +62,6 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'seatrial' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
-
-
-class _Callable(ModuleType):
-    """The subpackage `seatrial.export`, which can be called as the public function of the same name."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return import_module("seatrial.api").export(*args, **kwargs)
-
-
-class _Package(ModuleType):
-    """This package. Importing `seatrial.export` puts the subpackage where the function was; a call still exports."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "export" and isinstance(value, ModuleType):
-            value.__class__ = _Callable
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

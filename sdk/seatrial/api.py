@@ -40,7 +40,7 @@ def export(
     from seatrial_targets import registry
 
     profile = registry.get(target)
-    from .export import export as run_export
+    from .exporters import export as run_export
     from .source import load_source
 
     loaded = load_source(source) if isinstance(source, str) else source

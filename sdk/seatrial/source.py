@@ -65,7 +65,7 @@ class ModelSource:
     @functools.cached_property
     def digest(self) -> str:
         """Sha256 hex over the captured graph and the weights; the same on every machine with the same torch."""
-        from .export.digest import model_digest
+        from .exporters.digest import model_digest
 
         return model_digest(self)
 
@@ -75,7 +75,7 @@ class ModelSource:
         Raises ModelError, with the user's own line, when the module fails."""
         import torch
 
-        from .export.blame import user_frame
+        from .exporters.blame import user_frame
 
         with torch.no_grad(), evaluating(self.module):
             try:
@@ -111,7 +111,7 @@ def load_source(spec: str, *, allow_pickle: bool = False) -> ModelSource:
     ``allow_pickle`` lets a `.pt2` hold objects whose loading runs code from the file: only for files of your own.
     """
     if spec.endswith(".pt2"):
-        from .export.pt2 import load_pt2
+        from .exporters.pt2 import load_pt2
 
         return load_pt2(Path(spec), allow_pickle=allow_pickle)
     from .factory import call_factory, find_factory

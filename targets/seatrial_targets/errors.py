@@ -1,23 +1,23 @@
 """The tree of exceptions. Each message says what happened, where, and what to do next.
 
-    SeatrialError
-    ├── UserError                 exit 2   the command, a file or a model is wrong
-    │   ├── ConfigError                    one or more located problems in a YAML file
-    │   ├── UnknownNameError               no such target, device, ...: did you mean
-    │   ├── BundleError                    truncated, tampered or foreign bundle
-    │   ├── ModelError                     the model source can't be loaded or run
-    │   └── ExportError                    the model can't be exported for the target
-    ├── HarnessError              exit 3   Seatrial's own side failed (disk, missing tool)
-    ├── DeviceError               exit 3   the device or the way to it failed
-    │   ├── UnreachableError               no connection could be made
-    │   │   ├── HostKeyError               unknown or changed host key
-    │   │   └── AuthenticationError        the device refused us
-    │   ├── LinkLostError                  the connection died while it was used
-    │   ├── DiskFullError                  no space left on the device
-    │   ├── LeaseHeldError                 another runner is measuring on this device
-    │   └── AgentError                     the agent died or printed what it should not
-    ├── DeadlineError             exit 3   it took longer than allowed
-    └── CancelledError            exit 130 the user said stop
+SeatrialError
+├── UserError                 exit 2   the command, a file or a model is wrong
+│   ├── ConfigError                    one or more located problems in a YAML file
+│   ├── UnknownNameError               no such target, device, ...: did you mean
+│   ├── BundleError                    truncated, tampered or foreign bundle
+│   ├── ModelError                     the model source can't be loaded or run
+│   └── ExportError                    the model can't be exported for the target
+├── HarnessError              exit 3   Seatrial's own side failed (disk, missing tool)
+├── DeviceError               exit 3   the device or the way to it failed
+│   ├── UnreachableError               no connection could be made
+│   │   ├── HostKeyError               unknown or changed host key
+│   │   └── AuthenticationError        the device refused us
+│   ├── LinkLostError                  the connection died while it was used
+│   ├── DiskFullError                  no space left on the device
+│   ├── LeaseHeldError                 another runner is measuring on this device
+│   └── AgentError                     the agent died or printed what it should not
+├── DeadlineError             exit 3   it took longer than allowed
+└── CancelledError            exit 130 the user said stop
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def test_the_words_of_the_readme_are_one_table() -> None:
 
 
 def test_the_readme_claims_no_exporter_that_is_not_there() -> None:
-    from seatrial.export import TABLE as EXPORTERS
+    from seatrial.exporters import TABLE as EXPORTERS
     from seatrial_targets import registry
 
     without = {registry.get(name).runtime.name for name in registry.names()} - set(EXPORTERS)

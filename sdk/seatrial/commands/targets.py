@@ -23,7 +23,7 @@ def targets() -> None:
 @click.pass_obj
 def list_(screen: Screen) -> None:
     """List all targets, those of your own folders too."""
-    from seatrial.export import TABLE
+    from seatrial.exporters import TABLE
     from seatrial_targets import registry
 
     profiles = registry.listed()

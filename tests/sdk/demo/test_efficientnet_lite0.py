@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seatrial.demo import efficientnet_lite0 as demo
-from seatrial.export import export
+from seatrial.exporters import export
 from seatrial_runner.bundle import Bundle
 from seatrial_targets import registry
 from seatrial_targets.errors import ModelError

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from seatrial.export.calibration import by_entropy, by_percentile, calibrate
+from seatrial.exporters.calibration import by_entropy, by_percentile, calibrate
 from seatrial_targets.profile import Quantization
 
 

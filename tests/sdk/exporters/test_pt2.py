@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from seatrial.export.pt2 import _is_arithmetic
+from seatrial.exporters.pt2 import _is_arithmetic
 from seatrial.source import load_source
 from seatrial_targets.errors import ModelError
 

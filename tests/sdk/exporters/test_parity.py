@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seatrial.export.parity import measure_parity, relative_l2, sqnr_db, top1_agreement
+from seatrial.exporters.parity import measure_parity, relative_l2, sqnr_db, top1_agreement
 from seatrial_targets.errors import ExportError
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from seatrial.export import export
-from seatrial.export.host import HostSession
+from seatrial.exporters import export
+from seatrial.exporters.host import HostSession
 from seatrial.source import ModelSource
 from seatrial_runner.bundle import Bundle
 from seatrial_targets.errors import ExportError

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
-TABLE = {"onnxruntime": "seatrial.export.onnxruntime:OnnxRuntimeExporter"}
+TABLE = {"onnxruntime": "seatrial.exporters.onnxruntime:OnnxRuntimeExporter"}
 PLANNED = ("tensorrt", "coreml")
 
 

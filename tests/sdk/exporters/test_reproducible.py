@@ -13,7 +13,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from seatrial.export import export
+from seatrial.exporters import export
 from seatrial.source import ModelSource
 from seatrial_runner.bundle import Bundle
 from seatrial_targets import registry
