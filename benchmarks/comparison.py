@@ -2,18 +2,13 @@
 
     python benchmarks/comparison.py demo-out/bundles/efficientnet-lite0.x86-64-cpu-{int8,fp32}
 
-Prints a Markdown table: wall time, time inside inferences (timed and warm-up), the rest, and the peak memory of the
-host process of `seatrial bench` and `seatrial gate` (ru_maxrss of a fresh process each, the largest single one).
+Prints a Markdown table: wall time, time inside inferences (timed and warm-up), and the rest.
 """
 
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -42,17 +37,6 @@ def compare(candidate: Path, baseline: Path) -> tuple[float, Trial]:
     return time.monotonic() - began, runner.trial
 
 
-def peak_megabytes(*command: str) -> float:
-    """Return the peak resident memory of a fresh `seatrial` process and of what it starts, in MB."""
-    code = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=False, capture_output=True);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    seatrial = str(Path(sys.executable).with_name("seatrial"))
-    done = subprocess.run([sys.executable, "-c", code, seatrial, *command], check=True, capture_output=True, text=True)
-    return int(done.stdout) * 1024 / 1e6
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -61,17 +45,10 @@ def main() -> None:
     arguments = parser.parse_args()
     wall, trial = compare(arguments.candidate, arguments.baseline)
     inside = sum(inference_seconds(run) for run in trial.of("duet"))
-    with tempfile.TemporaryDirectory() as folder:
-        common = ["--device", "local", "--out", f"{folder}/trial.json"]
-        bench = peak_megabytes("bench", str(arguments.candidate), *common)
-        gate = peak_megabytes("gate", str(arguments.candidate), "--baseline", str(arguments.baseline), *common)
     print("| what | figure |\n|---|---|")
     print(f"| {len(trial.of('duet'))} duet runs, wall | {wall:.1f} s |")
     print(f"| of it inside inferences, warm-up included | {inside:.1f} s |")
     print(f"| **beyond the inferences** | **{wall - inside:.1f} s** |")
-    print(f"| peak memory of `seatrial bench` | {bench:.0f} MB |")
-    print(f"| peak memory of `seatrial gate` | {gate:.0f} MB |")
-    print(f"\nHost of this benchmark itself: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6:.0f} MB")
 
 
 if __name__ == "__main__":
