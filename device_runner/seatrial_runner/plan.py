@@ -24,7 +24,7 @@ class Plan:
     cpus: tuple[int, ...] = ()  # affinity of the agent; empty: wherever the scheduler puts it
     solo_runs: int = 5
     memory_runs: int = 3
-    energy_runs: int = 3
+    energy_runs: int = 1
     solo_iterations: int = 200
     duet_iterations: int = 60
     memory_iterations: int = 20
