@@ -3,7 +3,7 @@
     python benchmarks/harness_bias.py [MODEL.onnx] [--rounds 40] [--iterations 300] [--threads 1] [--cpus 0]
 
 The reference is `bare_loop.c` on the very library that the agents load (needs gcc). A loop over the Python API is
-measured beside it: that is another build of the runtime, linked into the Python module, and copies outputs to numpy.
+measured beside it; it has the runtime linked into its own module and is slower, for reasons that were not isolated.
 One fresh process each, in turns within a round, the order reversed in every second one, so that the machine's mood
 falls on all alike. The figure is the 20 %-trimmed mean of the per-round log-ratios of p50s, with its 95 % interval;
 beside it that of the minima, which a busy machine disturbs less. One Markdown row per comparison. Without MODEL a
