@@ -107,7 +107,8 @@ def test_energy_reads_a_fake_counter_over_three_windows(run: Run, case: Case, fa
     assert energy.inferences > 0
     times = [sample.t_ns for sample in energy.samples]
     assert times == sorted(times)
-    assert times[-1] >= energy.idle_after[1]  # the last window is closed by a reading
+    assert times[0] <= energy.idle_before[0]  # the first window is opened by a reading,
+    assert times[-1] >= energy.idle_after[1]  # the last one closed
     values = [sample.values[0] for sample in energy.samples]
     assert all(value is not None for value in values)
     assert values == sorted(values, key=lambda value: value or 0)

@@ -120,6 +120,7 @@ void measure_energy(void) {
   require_counters();
   make_room();
   progress("measuring energy");
+  take_reading();  // before the first window: its edge has to lie between two readings
   if (pthread_create(&thread, NULL, sampler, NULL)) fail(DEVICE_ERROR, "no thread could be started");
   note_switches(true);
   edges[0] = now_ns(CLOCK_MONOTONIC);

@@ -38,6 +38,7 @@ class Energy:
     def measure(self, infer: Callable[[], None]) -> dict[str, Any]:
         """Run the windows; return them as `records.EnergyWindows`."""
         thread = threading.Thread(target=self._sample, daemon=True)
+        self._take_reading()  # before the first window: its edge has to lie between two readings
         thread.start()
         begin = time.monotonic_ns()
         before = self._idle(begin)
