@@ -4,10 +4,12 @@ The lease is a line ``TOKEN EXPIRY IDENTITY HOLDER`` in ``<root>/lease``. Whoeve
 run checks the token in the same round trip that starts it (fencing), so a holder whose lease was taken can't measure
 beside the new one. flock(1) on the folder guards the look-then-write where the device has it; without it two takers
 within the same few milliseconds could both believe they won, and the fencing of the next run sends one of them home.
+An expiry more than a day ahead is none: the device's clock was set back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -15,24 +17,36 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from seatrial_targets.errors import DeviceError, LeaseHeldError
+from seatrial_targets.errors import DeviceError, DiskFullError, LeaseHeldError, SeatrialError
 
 from .deadline import Deadline
 from .transport.base import Completed, Transport
 
 HELD, LOST = 73, 75  # exit codes of the scripts below, clear of the shell's own
 LEASE_SECONDS = 60
+LONGEST_SECONDS = 86_400
 ROUND_TRIP_SECONDS = 30.0
 _abandoned: set[str] = set()
 
-GUARD = """
+# The flocks of toybox (Android) and busybox can't wait for a while; mksh (Android's shell) hands descriptors above 2
+# only to programs that name them. It is cat that writes, since dash's printf does not say why it can't.
+GUARD = f"""
+LC_ALL=C; export LC_ALL
 cd "$root" || exit 71
-if command -v flock >/dev/null 2>&1; then exec 9<.; flock -w 10 9 || exit 72; fi
+if command -v flock >/dev/null 2>&1; then
+  exec 9<.; tries=0
+  until flock -n 9 9<&9; do
+    tries=$((tries + 1)); [ "$tries" -le 100 ] || exit 72; sleep .1 2>/dev/null || sleep 1
+  done
+fi
 now=$(date +%s)
 token='' expiry=0 holder=''
 if [ -f lease ]; then read -r token expiry holder < lease || :; fi
-case "$expiry" in ''|*[!0-9]*) expiry=0;; esac
-write() { printf '%s %s %s\\n' "$1" "$2" "$3" > "lease.$1" && mv -f "lease.$1" lease; }
+case "$expiry" in ''|*[!0-9]*|????????????*) expiry=0;; esac
+[ "$((expiry - now))" -le {LONGEST_SECONDS} ] || expiry=0
+write() {{
+  printf '%s %s %s\\n' "$1" "$2" "$3" | cat > "lease.$1" && mv -f "lease.$1" lease || {{ rm -f "lease.$1"; return 1; }}
+}}
 """
 
 TAKE = (
@@ -57,12 +71,12 @@ exec 9<&-
 )
 
 # Looks without the guard's lock and without writing: whoever measures must not notice.
-LOOK = r"""
+LOOK = rf"""
 cd "$1" 2>/dev/null && [ -f lease ] || exit 0
 read -r token expiry holder < lease || :
-case "$expiry" in ''|*[!0-9]*) exit 0;; esac
+case "$expiry" in ''|*[!0-9]*|????????????*) exit 0;; esac
 left=$((expiry - $(date +%s)))
-[ "$left" -gt 0 ] && printf '%s %s %s' "$token" "$left" "$holder"
+[ "$left" -gt 0 ] && [ "$left" -le {LONGEST_SECONDS} ] && printf '%s %s %s' "$token" "$left" "$holder"
 exit 0
 """
 
@@ -82,12 +96,23 @@ def take(transport: Transport, seconds: int = LEASE_SECONDS) -> Lease:
 
     A lease whose holder was a process of this machine that has ended is taken over: it crashed or lost its link.
     """
-    lease, dead = Lease(secrets.token_hex(8), seconds), ""
+    lease = Lease(secrets.token_hex(8), seconds)
+    try:
+        _take(transport, lease)
+    except KeyboardInterrupt:  # it may have been granted, and we have not heard
+        with contextlib.suppress(SeatrialError):
+            give_back(transport, lease)
+        raise
+    return lease
+
+
+def _take(transport: Transport, lease: Lease) -> None:
+    dead = ""
     for _ in range(2):
-        done = _script(transport, TAKE, lease.token, str(seconds), f"{identity()} {holder()}", dead)
+        done = _script(transport, TAKE, lease.token, str(lease.seconds), f"{identity()} {holder()}", dead)
         if done.returncode != HELD:
             _expect(done, transport, "taking the lease")
-            return lease
+            return
         token, left, who, *name = [*printable(done.stdout).split(" "), "", "", ""]
         dead = token if _has_ended(token, who) else ""
         if not dead:
@@ -96,6 +121,20 @@ def take(transport: Transport, seconds: int = LEASE_SECONDS) -> Lease:
         f"{transport.name}: {' '.join(name).strip() or 'another runner'} is measuring on it, its lease ends in {left}"
         " s; wait, or stop that run (two at once would spoil both)"
     )
+
+
+def renew(transport: Transport, lease: Lease, seconds: int) -> None:
+    """Let the lease end ``seconds`` from now. Raises LeaseHeldError when it was taken from us."""
+    done = _script(transport, "root=$1 mine=$2 seconds=$3\n" + RENEW, lease.token, str(seconds))
+    refuse_lost(done, transport)
+    _expect(done, transport, "renewing the lease")
+
+
+def refuse_lost(done: Completed, transport: Transport) -> None:
+    """Raise LeaseHeldError when a script with RENEW at its head found the lease in other hands."""
+    if done.returncode == LOST:
+        who = printable(done.stdout).partition(" ")[2] or "nobody (the lease file is gone)"
+        raise LeaseHeldError(f"{transport.name}: our lease was lost to {who}; try again when it is free")
 
 
 def give_back(transport: Transport, lease: Lease) -> None:
@@ -107,7 +146,7 @@ def held_by(transport: Transport) -> tuple[str, int]:
     """Return who measures on the device now, and the seconds that the lease has left; ("", 0) when nobody does."""
     done = _script(transport, LOOK)
     token, left, who, *name = [*printable(done.stdout).split(" "), "", "", ""]
-    if not left.isdigit() or _has_ended(token, who):
+    if not (left.isascii() and left.isdigit()) or _has_ended(token, who):
         return "", 0
     return " ".join(name).strip() or "another runner", int(left)
 
@@ -164,4 +203,9 @@ def _script(transport: Transport, script: str, *arguments: str) -> Completed:
 def _expect(done: Completed, transport: Transport, doing: str) -> None:
     if not done.ok:
         said = printable(done.stderr) or f"exit code {done.returncode}"
+        if "No space left" in said:
+            raise DiskFullError(
+                f"{transport.name}: {doing}: no space left in {transport.root}; free some, or"
+                f" `seatrial devices clean {transport.name}`"
+            )
         raise DeviceError(f"{transport.name}: {doing} in {transport.root} failed: {said}; can that folder be written?")

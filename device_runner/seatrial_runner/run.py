@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from seatrial_targets.errors import AgentError, DeviceError, DiskFullError, LeaseHeldError, SeatrialError, Status
+from seatrial_targets.errors import AgentError, DeviceError, DiskFullError, SeatrialError, Status
 
 from .deadline import Deadline
 from .job import Job
-from .lease import LOST, RENEW, Lease, printable
+from .lease import LONGEST_SECONDS, RENEW, Lease, printable, refuse_lost
 from .records import AgentResult, Run, RunKind
 from .runtime.base import Runtime
 from .transport.base import Completed, Transport
@@ -32,9 +32,12 @@ cat > job || exit 77
 """
 )
 
-# Kills what earlier runners left behind and removes their folders. Only for who holds the lease.
+# Kills what earlier runners left behind and removes their folders and half-written files; a push that broke off within
+# the last day may still be resumed. Only for who holds the lease.
 SWEEP = """
 cd "$1" 2>/dev/null || exit 0
+rm -f lease.????????????????
+find blobs -name '*.part*' -mtime +0 -exec rm -f {} + 2>/dev/null
 rmdir runs 2>/dev/null
 [ -d runs ] || exit 0
 here=$(pwd -P)
@@ -63,7 +66,8 @@ def execute(
     Raises AgentError when it died or printed no result, LeaseHeldError when the lease was taken from us, DiskFullError,
     and whatever the transport raises.
     """
-    argv = ["sh", "-c", SCRIPT, "seatrial", transport.root, lease.token, str(lease.seconds + int(seconds))]
+    renewed = min(lease.seconds + int(seconds), LONGEST_SECONDS)
+    argv = ["sh", "-c", SCRIPT, "seatrial", transport.root, lease.token, str(renewed)]
     argv += [f"{time.time_ns():x}-{secrets.token_hex(3)}", *agent]
     done = transport.run(argv, deadline=Deadline.after(seconds), stdin=request.job.render().encode())
     _refuse(done, transport)
@@ -103,9 +107,7 @@ def _ending(outcome: AgentResult | SeatrialError) -> tuple[Status, str]:
 
 
 def _refuse(done: Completed, transport: Transport) -> None:
-    if done.returncode == LOST:
-        who = printable(done.stdout).partition(" ")[2] or "nobody (the lease file is gone)"
-        raise LeaseHeldError(f"{transport.name}: our lease was lost to {who}; try again when it is free")
+    refuse_lost(done, transport)
     if b"No space left on device" in done.stderr:
         clean = f"`seatrial devices clean {transport.name}`"
         raise DiskFullError(f"{transport.name}: no space left in {transport.root}; free some, or {clean}")

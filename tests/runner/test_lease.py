@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from seatrial_runner import lease as leases
 from seatrial_runner.transport import open_transport
-from seatrial_runner.transport.base import Transport
+from seatrial_runner.transport.base import Completed, Transport
 from seatrial_targets.errors import LeaseHeldError
 from seatrial_targets.inventory import Device
 
@@ -96,3 +97,38 @@ def test_the_lease_of_another_machine_is_never_taken_over(device: Device, transp
 def test_a_lease_that_could_not_be_given_back_can_be_taken_again(transport: Transport):
     leases.abandon(leases.take(transport))
     leases.take(transport)
+
+
+def test_an_expiry_far_ahead_is_of_a_clock_that_was_set_back(transport: Transport):
+    path = Path(transport.root) / "lease"
+    path.write_text(f"feedbeef {int(time.time()) + 10 * 365 * 86_400} - somebody@else\n")
+    assert leases.held_by(transport) == ("", 0)
+    leases.take(transport)
+    path.write_text(f"feedbeef {int(time.time()) + 1000} - somebody@else\n")
+    with pytest.raises(LeaseHeldError, match="somebody@else"):
+        leases.take(transport)
+
+
+def test_ctrl_c_while_it_is_granted_gives_it_back(transport: Transport, monkeypatch: pytest.MonkeyPatch):
+    real = transport.run
+
+    def granted_then_stopped(*arguments, **named):
+        monkeypatch.undo()
+        real(*arguments, **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(transport, "run", granted_then_stopped)
+    with pytest.raises(KeyboardInterrupt):
+        leases.take(transport)
+    assert list(Path(transport.root).iterdir()) == []
+
+
+def test_a_renewed_lease_lasts_longer(transport: Transport):
+    lease = leases.take(transport)
+    leases.renew(transport, lease, 1000)
+    assert leases.held_by(transport)[1] > 900
+
+
+def test_words_that_are_no_number_are_nobody(transport: Transport, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(transport, "run", lambda *_, **__: Completed(0, "token ² - me".encode(), b""))
+    assert leases.held_by(transport) == ("", 0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seatrial_targets.errors import DeviceError
+from seatrial_targets.errors import DeviceError, DiskFullError
 
 from .. import lease as leases
 from ..deadline import Deadline
@@ -24,14 +24,24 @@ def clean(transport: Transport) -> int:
 
     Raises LeaseHeldError when somebody measures there, DeviceError when the files can't be removed.
     """
-    lease = leases.take(transport)
+    freed = 0
+    try:
+        lease = leases.take(transport)
+    except DiskFullError:
+        # Nobody measures there, or that would have been said first; nor can anybody begin to, for want of a lease.
+        freed = _remove(transport)
+        lease = leases.take(transport)
     try:
         sweep(transport)
-        argv = ["sh", "-c", REMOVE, "seatrial", transport.root]
-        done = transport.run(argv, deadline=Deadline.after(SECONDS))
+        return freed + _remove(transport)
     finally:
         leases.give_back(transport, lease)
+
+
+def _remove(transport: Transport) -> int:
+    argv = ["sh", "-c", REMOVE, "seatrial", transport.root]
+    done = transport.run(argv, deadline=Deadline.after(SECONDS))
     if not done.ok:
         raise DeviceError(f"{transport.name}: {transport.root} can't be emptied: {printable(done.stderr)}")
     freed = printable(done.stdout)
-    return int(freed) * 1024 if freed.isdigit() else 0
+    return int(freed) * 1024 if freed.isascii() and freed.isdigit() else 0

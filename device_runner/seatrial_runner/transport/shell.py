@@ -49,7 +49,8 @@ SHA256 = r"""sum256() {
 }
 """
 
-# Reads to the end of its input. (The parentheses: a redirection that fails on `exec` or `:` ends the whole shell.)
+# Reads to the end of its input. (The parentheses: a redirection that fails on `exec` or `:` ends the whole shell. And
+# mksh, Android's shell, hands descriptors above 2 only to programs that name them.)
 # A link that dies leaves the `.part` file for the next attempt; a full disk doesn't.
 STORE = (
     SHA256
@@ -59,7 +60,7 @@ finish() { printf '%s:%d:' "$token" "$1"; printf '%s:%d:' "$token" "$1" >&2; exi
 [ ! -d "$final" ] || { echo "is a folder: $final" >&2; finish 4; }
 (: >>"$part") || finish 4
 exec 9>>"$part"
-if command -v flock >/dev/null 2>&1; then flock -n 9 || finish 5; fi
+if command -v flock >/dev/null 2>&1; then flock -n 9 9>&9 || finish 5; fi
 [ "$offset" -ne 0 ] || : >"$part"
 [ "$(wc -c <"$part")" -eq "$offset" ] || finish 5
 if command -v timeout >/dev/null 2>&1; then set -- timeout -s KILL "$limit" cat; else set -- cat; fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -11,8 +12,11 @@ import pytest
 
 from peers.adb_stub import AdbStub
 from peers.lab import LabDevice
+from seatrial_runner import lease as leases
+from seatrial_runner.condition.clean import clean
 from seatrial_runner.deadline import Deadline
-from seatrial_runner.transport import Transport, open_transport
+from seatrial_runner.transport import Transport, open_transport, shell
+from seatrial_runner.transport.base import Completed
 from seatrial_targets.errors import (
     AuthenticationError,
     DeadlineError,
@@ -255,3 +259,46 @@ def test_lab_runs_arm64(device: Device) -> None:
 
 def _machine(transport: Transport) -> bytes:
     return transport.run(["uname", "-m"], deadline=soon()).stdout
+
+
+def test_a_full_disk_can_be_cleaned(device: Device, pi_board: LabDevice, droid_board: LabDevice) -> None:
+    board = {"pi": pi_board, "droid": droid_board}[device.name]
+    try:
+        with open_transport(device.model_copy(update={"root": "/small/seatrial"})) as transport:
+            fill = "mkdir blobs; head -c 8000000 /dev/zero > blobs/x; [ ! -e lease ]"
+            assert transport.run(["sh", "-c", f'cd "$0"; {fill}', transport.root], deadline=soon()).ok
+            with pytest.raises(DiskFullError, match="seatrial devices clean"):
+                leases.take(transport)
+            assert board.shell("ls -A /small/seatrial") == "blobs\n"
+            assert clean(transport) > 3_000_000
+            assert board.shell("ls -A /small/seatrial") == ""
+    finally:
+        board.shell("rm -rf /small/seatrial")
+
+
+ANDROIDS_OWN = (
+    'mkdir -p "$1/bin"; ln -sf "$(command -v toybox)" "$1/bin/flock"; PATH=$1/bin:$PATH; shift; exec mksh -c "$@"'
+)
+
+
+def test_scripts_with_locks_run_in_androids_shell_with_its_tools(pi: Device, tmp_path: Path) -> None:
+    """Its mksh hands no descriptor above 2 to programs, its flock takes no time to wait."""
+    (tmp_path / "file").write_bytes(b"content")
+
+    with open_transport(pi) as transport:
+
+        def mksh(script: str, *words: str, stdin: bytes = b"") -> Completed:
+            argv = ["sh", "-c", ANDROIDS_OWN, "sh", transport.root, script, "seatrial", *words]
+            return transport.run(argv, stdin=stdin, deadline=soon())
+
+        folder = f"{transport.root}/one"
+        assert mksh(leases.TAKE, folder, "0123456789abcdef", "60", "me", "").returncode == 0
+        assert mksh(leases.TAKE, folder, "f" * 16, "60", "other", "").returncode == leases.HELD
+        assert mksh("root=$1 mine=$2 seconds=$3\n" + leases.RENEW, folder, "0123456789abcdef", "60").returncode == 0
+        assert mksh(leases.GIVE_BACK, folder, "0123456789abcdef").returncode == 0
+        digest = hashlib.sha256(b"content").hexdigest()
+        names = (f"{folder}/part", f"{folder}/file", "0", "7", digest, "600")
+        stored = mksh(shell.STORE, "token", "60", *names, stdin=b"content")
+        assert stored.stdout == b"token:0:"
+        assert transport.run(["ls", "-A", folder], deadline=soon()).stdout == b"file\n"
+        transport.run(["rm", "-rf", transport.root], deadline=soon())
