@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from seatrial_targets.errors import DeviceError, SeatrialError, UserError
+from pydantic import ValidationError
+
+from seatrial_targets.errors import BundleError, DeviceError, SeatrialError, UserError
 from seatrial_targets.inventory import Device
 from seatrial_targets.profile import TargetProfile
 
@@ -31,6 +34,7 @@ from .transport.base import Transport
 
 BundleName = Literal["candidate", "baseline"]
 PUSH_SECONDS = 1800.0
+SLOW_LINK_BYTES_PER_S = 250_000
 UP = "../../"  # from a run's folder to the root
 
 
@@ -88,9 +92,14 @@ class DeviceSession:
         """Return the device's state now."""
         return read_state(self.transport)
 
+    def settings(self) -> dict[str, str]:
+        """Return what runs, for the record: runs by another agent or library do not mix."""
+        agent = "native" if len(self.agent) == 1 else "python"
+        return {"agent": agent, "library": self.library.removeprefix(UP)}
+
     def _counters(self) -> dict[str, str]:
         meter = self.meter.meter
-        return {meter.id.replace(" ", "_"): meter.path} if meter else {}
+        return {meter.id: meter.path} if meter else {}
 
 
 @contextmanager
@@ -125,7 +134,7 @@ def _leave(transport: Transport, lease: leases.Lease) -> None:
 
 def fitting_profile(bundle: Bundle, device: Device, state: DeviceState) -> TargetProfile:
     """Return the bundle's profile. Raises UserError when it is for another kind of machine than the device."""
-    profile = TargetProfile.model_validate(bundle.manifest.profile)
+    profile = profile_of(bundle)
     reason = profile.mismatch(machine=state.machine, model=state.model)
     if reason:
         raise UserError(
@@ -133,6 +142,16 @@ def fitting_profile(bundle: Bundle, device: Device, state: DeviceState) -> Targe
             " export it for a target that fits (`seatrial targets list`)"
         )
     return profile
+
+
+def profile_of(bundle: Bundle) -> TargetProfile:
+    """Return the target that a bundle was made for. Raises BundleError for one that this version can't read."""
+    try:
+        return TargetProfile.model_validate(bundle.manifest.profile)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise BundleError(f"{bundle.path}: its target can't be read: {what}; export it again, or upgrade") from error
 
 
 def _equip(
@@ -145,14 +164,14 @@ def _equip(
     on_event: OnEvent,
 ) -> DeviceSession:
     profile = next(iter(profiles.values()))
-    pusher = _Pusher(transport, on_event)
+    pusher = _Pusher(transport, lease, on_event)
     session = DeviceSession(
         device=device,
         transport=transport,
         state=state,
         lease=lease,
         runtime=get_runtime(profile.runtime.name),
-        library=_library(device, profile, state.machine, pusher),
+        library=_library(device, profiles, state.machine, pusher),
         agent=_agent(transport, state.machine, pusher),
         meter=choose(transport, profile.meters),
     )
@@ -175,10 +194,14 @@ class _Pusher:
     """Pushes files by content; a file that the device already has costs no bytes. Returns paths as a run sees them."""
 
     transport: Transport
+    lease: leases.Lease
     on_event: OnEvent
     sent: int = 0
+    held_until: float = 0.0  # in monotonic time
 
     def push(self, path: Path, sha256: str, *, executable: bool = False) -> str:
+        self._hold(path.stat().st_size)
+
         def progress(done: int, total: int) -> None:
             self.on_event(Event(f"pushing {path.name}", done, total, "bytes"))
 
@@ -193,11 +216,19 @@ class _Pusher:
         self.sent += sent
         return UP + posixpath.relpath(remote, self.transport.root)
 
+    def _hold(self, size_bytes: int) -> None:
+        """Keep the lease for as long as a slow link needs for so much: nobody may measure while we push."""
+        needed = int(leases.ROUND_TRIP_SECONDS + size_bytes / SLOW_LINK_BYTES_PER_S)
+        if self.held_until < time.monotonic() + needed:
+            leases.renew(self.transport, self.lease, needed + leases.LEASE_SECONDS)
+            self.held_until = time.monotonic() + needed
 
-def _library(device: Device, profile: TargetProfile, machine: str, pusher: _Pusher) -> str:
+
+def _library(device: Device, profiles: Mapping[BundleName, TargetProfile], machine: str, pusher: _Pusher) -> str:
     if device.library:
         return device.library
-    library = find(machine, profile.runtime.versions)
+    # One library for all: it must suit every bundle.
+    library = find(machine, ",".join(filter(None, {p.runtime.versions: 0 for p in profiles.values()})))
     return pusher.push(library.path, library.sha256)
 
 

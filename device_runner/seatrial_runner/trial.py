@@ -19,7 +19,7 @@ from .journal import Journal
 from .plan import Event, OnEvent, Plan, quiet
 from .records import BundleInfo, DeviceInfo, Run, RunKind, Trial
 from .run import RunRequest, record
-from .session import BundleName, DeviceSession, open_session
+from .session import BundleName, DeviceSession, open_session, profile_of
 
 # Two models fit together when what the device has free is this much more than both their peaks.
 RESIDENT_MARGIN = 1.25
@@ -92,9 +92,15 @@ class TrialRunner:
         return len(trial.of("duet")) + len(set.intersection(*sides))
 
     def comparison(self) -> str:
-        """Return "duet", or "separate" when the plan says so or both bundles don't fit into the free memory."""
+        """Return "duet", or "separate" when the plan says so or both bundles don't fit into the free memory.
+
+        Once there are pairs it stays as it was: what is free changes, and the two kinds are not mixed.
+        """
         if self.plan.comparison != "auto":
             return self.plan.comparison
+        begun = {"separate" if run.pair is not None else run.kind for run in self.runs}
+        if begun & {"duet", "separate"}:
+            return "duet" if "duet" in begun else "separate"
         peaks = [_peak(self.so_far(), name) for name in self.trial.bundles]
         free = self.session.state.memory_available
         fits = free is None or None in peaks or sum(p for p in peaks if p) * RESIDENT_MARGIN < free
@@ -141,14 +147,16 @@ class TrialRunner:
 
     def _once(self, request: RunRequest, *, last: bool) -> Run:
         started = time.time_ns()
+        # Not their number: a trial that goes on has left out the runs that failed.
+        index = max((run.index for run in self.runs), default=-1) + 1
         try:
-            run = record(request, len(self.runs), started, self.session.execute(request, self.plan))
+            run = record(request, index, started, self.session.execute(request, self.plan))
             error: SeatrialError | None = None if run.status == "ok" else RunFailedError(run, self.trial.device.name)
         except (AgentError, DeadlineError) as died:
             # A died agent or a stuck one may be the device's mood: worth another try.
-            run, error = record(request, len(self.runs), started, died), died if last else None
+            run, error = record(request, index, started, died), died if last else None
         except SeatrialError as failed:
-            run, error = record(request, len(self.runs), started, failed), failed
+            run, error = record(request, index, started, failed), failed
         self._keep(run)
         if error is not None:
             raise error
@@ -230,11 +238,20 @@ def _new_trial(
         started_unix_ns=time.time_ns(),
         device=DeviceInfo(name=device.name, target=device.target, transport=device.transport, stamp=device.stamp or ""),
         bundles={name: bundle_info(bundle) for name, bundle in bundles.items()},
-        settings={**plan.settings(), **extra, "agent": "native" if len(session.agent) == 1 else "python"},
+        settings={**plan.settings(), **extra, **session.settings()},
         meter=meter.meter,
         unmeasured={} if meter.meter else {"energy": meter.reason},
         before=session.state,
+        notes=_notes(bundles, plan),
     )
+
+
+def _notes(bundles: Mapping[BundleName, Bundle], plan: Plan) -> tuple[str, ...]:
+    wanted = {name: profile_of(bundle).runtime.threads for name, bundle in bundles.items()}
+    if len(set(wanted.values())) < 2:
+        return ()
+    said = " and ".join(f"that of the {name} {count}" for name, count in wanted.items())
+    return (f"the targets want different numbers of threads, {said}; all runs had {plan.threads}",)
 
 
 def bundle_info(bundle: Bundle) -> BundleInfo:

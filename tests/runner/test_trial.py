@@ -1,5 +1,6 @@
 """Whole trials on this machine: real agent, real ONNX Runtime, real processes."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -34,8 +35,13 @@ def leftovers(device: Device) -> list[str]:
 
 
 def agents_running(device: Device) -> list[str]:
-    listed = subprocess.run(["pgrep", "-f", f"{device.root}"], capture_output=True, text=True, check=False).stdout
-    return [pid for pid in listed.split() if int(pid) != os.getpid()]
+    """The processes in a run's folder, by which an agent is known: its command line names no folder of ours."""
+    found = []
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if f"{device.root}/runs/" in os.readlink(cwd):
+                found.append(cwd.parent.name)
+    return found
 
 
 def test_a_bench_brings_back_raw_samples(here: Device, make_bundle, tmp_path: Path):
@@ -163,6 +169,110 @@ def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(here: Device, make_bu
     assert runner.trial.runs[: len(kept)] == kept
 
 
+FAILS_ONCE = 'if [ -e ../../../failed ]; then exec "$0" "$@"; fi; : > ../../../failed; exit 1'
+
+
+def test_runs_made_after_a_resume_have_numbers_of_their_own(here: Device, make_bundle, tmp_path: Path):
+    out, bundles, plan = tmp_path / "trial.json", {"candidate": make_bundle()}, QUICK.but(solo_runs=3)
+    with pytest.raises(CancelledError), open_trial(here, bundles, plan, out=out, on_event=Interrupt(2)) as runner:
+        runner.session.agent = ("sh", "-c", FAILS_ONCE, *runner.session.agent)
+        runner.measure()
+    assert [run.status for run in runner.trial.runs] == ["device_error", "ok", "ok"]
+    with open_trial(here, bundles, plan, out=out, resume=True) as runner:
+        runner.measure()
+    indices = [run.index for run in runner.trial.runs]
+    assert len(set(indices)) == len(indices) == 4
+
+
+def test_what_is_free_later_does_not_change_how_bundles_are_compared(here: Device, make_bundle):
+    with open_trial(here, {"candidate": make_bundle("new"), "baseline": make_bundle("old")}, QUICK) as runner:
+        runner.memory(1)
+        runner.pairs(1)
+        runner.session.state = runner.session.state.model_copy(update={"memory_available": 1})
+        runner.pairs(2)
+    assert len(runner.trial.of("duet")) == 2
+    assert runner.trial.of("solo") == ()
+
+
+def test_bundles_that_do_not_fit_together_are_run_apart(here: Device, make_bundle):
+    with open_trial(here, {"candidate": make_bundle("new"), "baseline": make_bundle("old")}, QUICK) as runner:
+        runner.memory(1)
+        runner.session.state = runner.session.state.model_copy(update={"memory_available": 1})
+        runner.pairs(2)
+    assert [run.pair for run in runner.trial.of("solo")] == [0, 0, 1, 1]
+
+
+def test_a_slow_push_keeps_the_lease(here: Device, make_bundle):
+    left: list[float] = []
+
+    def look(event: Event) -> None:
+        if event.unit == "bytes" and event.total > 10_000_000:  # the runtime library
+            left.append(int((Path(str(here.root)) / "lease").read_text().split()[1]) - time.time())
+
+    with open_trial(here, {"candidate": make_bundle()}, QUICK, on_event=look):
+        pass
+    assert min(left) > 120
+
+
+def test_nobody_pushes_whose_lease_was_taken(here: Device, make_bundle):
+    lease = Path(str(here.root)) / "lease"
+
+    def steal(event: Event) -> None:
+        if event.unit == "bytes":
+            lease.write_text(f"feedbeef {int(time.time()) + 100} - somebody@else\n")
+
+    taken = pytest.raises(LeaseHeldError, match="lost to somebody@else")
+    with taken, open_trial(here, {"candidate": make_bundle()}, QUICK, on_event=steal) as runner:
+        runner.solo(1)
+    assert lease.read_text().startswith("feedbeef")
+
+
+def target_with(here: Device, folder: Path, runtime: str) -> str:
+    path = folder / "special.yaml"
+    path.write_text(f"extends: {here.target}\nruntime: {{{runtime}}}\n")
+    return str(path)
+
+
+def test_the_runtime_library_must_suit_both_bundles(here: Device, make_bundle, tmp_path: Path):
+    old = make_bundle("old", target=target_with(here, tmp_path, "versions: '<1.0'"))
+    with (
+        pytest.raises(UserError, match=r"no ONNX Runtime library .*<1\.0"),
+        open_trial(here, {"candidate": make_bundle("new"), "baseline": old}, QUICK),
+    ):
+        pass
+
+
+def test_targets_that_want_other_threads_are_noted(here: Device, make_bundle, tmp_path: Path):
+    old = make_bundle("old", target=target_with(here, tmp_path, "threads: 2"))
+    with open_trial(here, {"candidate": make_bundle("new"), "baseline": old}, QUICK) as runner:
+        pass
+    assert "the candidate 1 and that of the baseline 2; all runs had 1" in runner.trial.notes[0]
+
+
+def test_another_library_is_another_setting(here: Device, make_bundle, tmp_path: Path):
+    out, bundles = tmp_path / "trial.json", {"candidate": make_bundle()}
+    with pytest.raises(CancelledError), open_trial(here, bundles, QUICK, out=out, on_event=Interrupt(1)) as runner:
+        runner.measure()
+    blob = Path(str(here.root)) / runner.trial.settings["library"]
+    other = here.model_copy(update={"library": str(blob)})
+    with pytest.raises(UserError, match="setting"), open_trial(other, bundles, QUICK, out=out, resume=True):
+        pass
+
+
+def test_what_crashed_runners_left_is_swept(here: Device, make_bundle):
+    blobs = Path(str(here.root)) / "blobs"
+    blobs.mkdir(parents=True)
+    for name, days in (("old.part", 3), ("old.part.token", 3), ("new.part", 0), ("old", 3)):
+        (blobs / name).write_text("x")
+        os.utime(blobs / name, (time.time() - days * 86_400,) * 2)
+    (blobs.parent / "lease.0123456789abcdef").write_text("")
+    with open_trial(here, {"candidate": make_bundle()}, QUICK):
+        pass
+    assert leftovers(here) == []
+    assert {"new.part", "old"} <= {path.name for path in blobs.iterdir()}
+    assert not list(blobs.glob("old.part*"))
+
+
 def test_unlike_trials_are_not_resumed(here: Device, make_bundle, tmp_path: Path):
     out, bundles = tmp_path / "trial.json", {"candidate": make_bundle()}
     with pytest.raises(CancelledError), open_trial(here, bundles, QUICK, out=out, on_event=Interrupt(1)) as runner:
@@ -245,14 +355,16 @@ def test_kill_minus_nine_of_the_host_leaves_no_process_and_the_next_contact_clea
         [sys.executable, "-c", code, str(here.root), str(bundle.path)], stdout=subprocess.PIPE
     ) as host:
         assert host.stdout.readline() == b"go\n"
-        runs = Path(str(here.root)) / "runs"
-        while not (runs.is_dir() and any(runs.iterdir())):
+        while not agents_running(here):
             time.sleep(0.01)
         host.kill()
+    patience = time.monotonic() + 30
+    while agents_running(here) and time.monotonic() < patience:
+        time.sleep(0.01)
+    assert agents_running(here) == []
     with open_trial(here, {"candidate": bundle}, QUICK) as runner:
         runner.solo(1)
     assert leftovers(here) == []
-    assert agents_running(here) == []
 
 
 def test_the_same_run_twice_is_never_counted(here: Device, make_bundle):

@@ -54,8 +54,7 @@ def energy_per_inference(windows: EnergyWindows, counter: MeterInfo) -> EnergyFi
 
 def _series(windows: EnergyWindows, counter: MeterInfo) -> list[tuple[int, float]]:
     """Return (t_ns, cumulative uJ) with wrap-arounds undone."""
-    # The agent's words have no spaces, so neither has the id that it was given.
-    column = windows.counters.index(counter.id.replace(" ", "_"))
+    column = windows.counters.index(counter.id)
     raw = [(s.t_ns, s.values[column]) for s in windows.samples if column < len(s.values)]
     series: list[tuple[int, float]] = []
     base, last = 0, None

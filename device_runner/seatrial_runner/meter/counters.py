@@ -41,4 +41,5 @@ class HwmonEnergyMeter:
 
 
 def _counter(id_: str, path: str, scope: str, wraps_at: int | None = None) -> MeterInfo:
-    return MeterInfo(id=id_, kind="counter", scope=scope, path=path, wraps_at=wraps_at)
+    # A job's words have no spaces.
+    return MeterInfo(id=id_.replace(" ", "_"), kind="counter", scope=scope, path=path, wraps_at=wraps_at)

@@ -77,3 +77,9 @@ def test_counters_are_found_in_listings():
     )
     hwmon = "hwmon\t/sys/class/hwmon/hwmon2/energy1_input\tamd_energy\t"
     assert [c.id for c in HwmonEnergyMeter().counters([hwmon, rapl])] == ["hwmon:amd_energy:energy1"]
+
+
+def test_a_counter_is_named_in_one_word_since_a_job_separates_by_spaces():
+    (counter,) = HwmonEnergyMeter().counters(["hwmon\t/sys/class/hwmon/hwmon2/energy1_input\tmy chip\t"])
+    assert counter.id == "hwmon:my_chip:energy1"
+    assert counter.scope == "rail of my chip"
