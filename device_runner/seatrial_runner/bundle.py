@@ -50,6 +50,7 @@ class Bundle:
         """Read and verify the bundle at ``path``. Raises BundleError that names the first thing that is wrong."""
         folder = Path(path)
         manifest, digest = _read_manifest(folder)
+        _require_named(folder, manifest)
         _refuse_strangers(folder, manifest)
         for entry in manifest.files:
             _verify(folder, entry)
@@ -198,8 +199,18 @@ def _check_path(folder: Path, path: str) -> None:
         raise BundleError(f"{folder}: file path {path!r} would leave the bundle; it is refused")
     if path == MANIFEST:
         raise BundleError(f"{folder}: {MANIFEST} can't list itself")
-    if any((folder / parent).is_symlink() for parent in (pure, *pure.parents)):
+    if any((folder / parent).is_symlink() for parent in (pure, *pure.parents[:-1])):  # the last is the folder itself
         raise BundleError(f"{folder / path}: is a symbolic link; bundles hold plain files only")
+
+
+def _require_named(folder: Path, manifest: Manifest) -> None:
+    """What the manifest refers to must be among its files, in that role: nothing else gets to the device."""
+    inputs, outputs = ([tensor.golden for tensor in side] for side in (manifest.inputs, manifest.outputs))
+    for role, paths in {"artifact": [manifest.artifact], "golden_input": inputs, "golden_output": outputs}.items():
+        files = {entry.path for entry in manifest.files if entry.role == role}
+        for path in paths:
+            if path not in files:
+                raise BundleError(f"{folder}: the manifest names {path!r}, but has no such {role}; export it again")
 
 
 def _refuse_strangers(folder: Path, manifest: Manifest) -> None:

@@ -158,18 +158,19 @@ def _device(name: str, inventory: Path | None) -> Device:
 
 def _plan(bundle: Bundle, changes: Mapping[str, Any] | None) -> Plan:
     from seatrial_runner.plan import Plan
-    from seatrial_targets.profile import TargetProfile
+    from seatrial_runner.session import profile_of
 
-    return Plan.for_profile(TargetProfile.model_validate(bundle.manifest.profile)).but(**dict(changes or {}))
+    return Plan.for_profile(profile_of(bundle)).but(**dict(changes or {}))
 
 
 def _budgets(path: Path | None, bundle: Bundle) -> Budgets:
+    from seatrial_runner.session import profile_of
     from seatrial_targets.budgets import Budgets
     from seatrial_targets.located import load
-    from seatrial_targets.profile import TargetProfile
 
     if path:
         return load(path, Budgets)
     # A manifest holds the profile with all its defaults; as defaults they demand no baseline.
-    profile = TargetProfile.model_validate(bundle.manifest.profile)
-    return Budgets.model_validate(profile.budgets.model_dump(mode="json", by_alias=True, exclude_defaults=True))
+    return Budgets.model_validate(
+        profile_of(bundle).budgets.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    )

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seatrial_runner.bundle import Bundle, Content, canonical, write_bundle
+from seatrial_runner.session import profile_of
 from seatrial_targets.errors import BundleError
 
 FIELDS = {
@@ -161,3 +162,21 @@ def test_goldens_load_without_pickle(tmp_path: Path):
         tmp_path / "b", contents() | {"golden/x.npy": Content("golden_input", tmp_path / "x.npy")}, FIELDS
     )
     assert np.load(made.file("golden/x.npy"), allow_pickle=False).tolist() == [1, 1, 1]
+
+
+def test_a_link_to_a_bundle_is_one(bundle: Bundle, tmp_path: Path):
+    (tmp_path / "latest").symlink_to(bundle.path)
+    assert Bundle.open(tmp_path / "latest").digest == bundle.digest
+
+
+@pytest.mark.parametrize(
+    "names", [{"artifact": "other.onnx"}, {"artifact": "golden/x.npy"}, {"outputs": FIELDS["inputs"]}]
+)
+def test_what_a_manifest_names_must_be_among_its_files(tmp_path: Path, names: dict):
+    with pytest.raises(BundleError, match="has no such"):
+        write_bundle(tmp_path / "b", contents(), FIELDS | names)
+
+
+def test_a_target_that_can_not_be_read_is_the_bundles_fault(bundle: Bundle):
+    with pytest.raises(BundleError, match="its target can't be read: name: Field required"):
+        profile_of(bundle)
