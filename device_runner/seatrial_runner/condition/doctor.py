@@ -12,6 +12,7 @@ from seatrial_targets.profile import TargetProfile
 from seatrial_targets.units import format_size
 
 from ..records import DeviceState, MeterInfo
+from ..transport.adb import serial_of
 
 Level = Literal["ok", "note", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "error")
@@ -71,11 +72,12 @@ def on_device(device: Device, command: str) -> str:
     """Return what to type here so that ``command`` runs on the device."""
     if device.transport == "ssh":
         port = ["-p", str(device.port)] if device.port else []
+        key = ["-i", device.key] if device.key else []
         jump = ["-J", device.jump] if device.jump else []
         host = device.ssh_config_host or device.address or ""
-        return shlex.join(["ssh", *port, *jump, f"{device.user}@{host}" if device.user else host, command])
+        return shlex.join(["ssh", *port, *key, *jump, f"{device.user}@{host}" if device.user else host, command])
     if device.transport == "adb":
-        return shlex.join(["adb", "-s", device.serial or device.address or "", "shell", command])
+        return shlex.join(["adb", "-s", serial_of(device) or "", "shell", command])
     return command
 
 

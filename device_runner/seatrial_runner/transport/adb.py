@@ -59,9 +59,8 @@ class AdbTransport(ShellTransport):
         """Find the device by its serial, its address (`adb connect`), or because it is the only one; make its root."""
         deadline = Deadline.after(_CONNECT_S)
         adb = find_adb()
-        serial = device.serial
-        if device.address:
-            serial = f"{device.address}:{device.port or _PORT}"
+        serial = serial_of(device)
+        if serial and device.address:
             _connect(adb, serial, device.name, deadline)
         serial = _ready(adb, serial, device.name, deadline)
         if "shell_v2" not in _adb([adb, "-s", serial, "features"], deadline):
@@ -105,6 +104,11 @@ class AdbTransport(ShellTransport):
 
     def close(self) -> None:
         """Nothing to release: adb's server keeps the connection, for everybody."""
+
+
+def serial_of(device: Device) -> str | None:
+    """Return what adb calls the device: `address:port` on the network, else its serial, if its row has one."""
+    return f"{device.address}:{device.port or _PORT}" if device.address else device.serial
 
 
 def find_adb() -> str:

@@ -147,3 +147,12 @@ def test_the_worst_level_wins() -> None:
     assert worst(made) == "error"
     assert worst(made[:2]) == "note"
     assert worst(()) == "ok"
+
+
+def test_a_device_on_the_network_is_named_as_adb_names_it() -> None:
+    phone = Device(name="phone", target="android-arm64-fp32", transport="adb", address="192.0.2.8")
+    assert on_device(phone, "true") == "adb -s 192.0.2.8:5555 shell true"
+
+
+def test_the_key_of_a_row_is_used() -> None:
+    assert on_device(PI.model_copy(update={"key": "~/my key"}), "true").startswith("ssh -p 2222 -i '~/my key' ")
