@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import junitparser
@@ -11,8 +13,9 @@ import numpy as np
 import pytest
 
 from peers.program import QUICK, Call, on_a_terminal
+from seatrial.commands.options import plan_changes
 from seatrial_ci.gate import load_trial
-from seatrial_runner.bundle import Bundle
+from seatrial_runner.bundle import Bundle, canonical
 
 MakeBundle = Callable[..., Bundle]
 ROOMY = "latency_p50: 10 s\npeak_memory: 1 GB\nsize: 1 MB\n"
@@ -164,6 +167,19 @@ def test_what_is_before_the_error_is_shown(call: Call, make_bundle: MakeBundle) 
     assert "trial: kept/good@local.json" in said.out
 
 
+def test_what_is_asked_for_is_in_the_plan() -> None:
+    nothing = dict.fromkeys(inspect.signature(plan_changes).parameters)
+    assert plan_changes(**nothing) == {}
+    assert plan_changes(**nothing | {"warmup_seconds": 0.1}) == {
+        "warmup_max_ns": 100_000_000,
+        "warmup_min_ns": 100_000_000,
+        "duet_warmup_max_ns": 100_000_000,
+    }
+    # 64 inferences of a second each must fit, or no p90 could ever be had of a slow model.
+    assert plan_changes(**nothing | {"iterations": 64})["max_ns"] > 64 * 10**9
+    assert plan_changes(**nothing | {"run_seconds": 10.0})["max_ns"] < 10 * 10**9
+
+
 def test_nothing_to_resume(call: Call, make_bundle: MakeBundle) -> None:
     said = call("bench", make_bundle().path, "--device", "local", "--resume", *QUICK)
     assert said.code == 2
@@ -215,3 +231,17 @@ def test_progress_is_drawn_on_a_terminal_and_gone_at_the_end(make_bundle: MakeBu
     last_screen = printed.rpartition(b"\x1b[2K")[2]
     assert b"solo runs" not in last_screen
     assert b"latency p50" in last_screen
+
+
+def test_a_bundle_of_another_version_is_wrong_usage_not_a_defect(call: Call, make_bundle: MakeBundle) -> None:
+    path = make_bundle().path
+    raw = json.loads((path / "manifest.json").read_text())
+    raw.pop("digest")
+    raw["profile"]["invented_later"] = 1
+    (path / "manifest.json").write_text(json.dumps({"digest": sha256(canonical(raw)).hexdigest(), **raw}))
+    for words in (("bench", path), ("gate", path), ("gate", path, "--budgets", "roomy.yaml")):
+        Path("roomy.yaml").write_text(ROOMY)
+        said = call(*words, "--device", "local", *QUICK)
+        assert said.code == 2
+        assert "its target can't be read: invented_later" in said.err
+        assert "defect" not in said.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import seatrial
 from peers.program import PROGRAM, Call, on_a_terminal
 from seatrial.cli import TABLE, cli
 from seatrial.commands.failure import clean, given
+from seatrial.commands.screen import Screen
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -73,6 +75,12 @@ def test_an_unknown_command_suggests_the_nearest(call: Call) -> None:
         (["bench", "x"], "--device"),
         (["bench", "x", "--device", "local", "--runs", "0"], "--runs"),
         (["bench", "x", "--device", "local", "--rnus", "3"], "--rnus"),
+        (["bench", "x", "--device", "local", "--iterations", "1000001"], "--iterations"),
+        (["bench", "x", "--device", "local", "--threads", "1025"], "--threads"),
+        (["bench", "x", "--device", "local", "--run-seconds", "nan"], "--run-seconds"),
+        (["bench", "x", "--device", "local", "--run-seconds", "inf"], "--run-seconds"),
+        (["bench", "x", "y", "--device", "local", "--resume"], "name the one bundle"),
+        (["history", "list", "--history", "postgresql://me:s3cret@host:x/db"], "not a database URL"),
         (["gate", "x", "--device", "local", "--looks", "8;16"], "8,16,32,64"),
         (["targets", "show", "rasberry-pi-5-int8"], "did you mean 'raspberry-pi-5-int8'"),
         (["devices", "check", "locl"], "did you mean 'local'"),
@@ -91,6 +99,7 @@ def test_wrong_usage_is_exit_2_in_words_and_in_json(words: list[str], words_of_e
     assert error["exit_code"] == 2
     assert error["status"] == "user_error"
     assert words_of_error in error["message"]
+    assert "s3cret" not in said.err + as_json.out
     assert as_json.err.startswith("error: ")
 
 
@@ -109,6 +118,13 @@ def test_a_defect_says_how_to_report_it_and_shows_where_only_on_demand(
 
 def test_what_a_device_says_can_not_steer_the_terminal() -> None:
     assert clean("a\x1b[31mb\x07\r\x9bc\u202ed\ne") == "a\ufffd[31mb\ufffd\ufffd\ufffdc\ufffdd\ne"
+
+
+def test_names_in_the_head_of_a_table_can_not_steer_the_terminal() -> None:
+    stream = io.StringIO()
+    Screen(stream=stream).table(["", "\x1b]0;owned\x07net"], [["size", "1 MB"]], title="On \x1b[2Jpi")
+    assert "\x1b" not in stream.getvalue()
+    assert "net" in stream.getvalue()
 
 
 def test_markup_in_what_users_write_is_shown_as_it_is(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,8 +203,10 @@ def _url(place: str | Path | None) -> URL:
     if isinstance(place, str) and "://" in place:
         try:
             return make_url(place)
-        except ArgumentError as error:
-            raise UserError(f"{place!r} is not a database URL: {error}") from None
+        except (ArgumentError, ValueError):  # neither is shown: it may hold a password
+            raise UserError(
+                "the history is not a database URL, such as sqlite:///file or postgresql://host/name"
+            ) from None
     path = Path(place) if place else default_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seatrial_targets.errors import UserError
+
 from .command import Command
 from .figures import say_summaries
 from .files import prepare, trial_file
@@ -46,6 +48,8 @@ def bench(
 ) -> None:
     """Measure BUNDLES on a device: latency, cold load, peak memory, energy where there is a meter."""
     files = _files(bundles, device, out)
+    if resume and len(files) > 1:
+        raise UserError("--resume goes on with one trial; name the one bundle whose trial was cut short")
     prepare(files)
     measured: Measured = []
     try:

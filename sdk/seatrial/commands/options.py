@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
-WARMUP_MIN_NS = 250_000_000  # that of seatrial_runner.plan.Plan, which help must not import
+WARMUP_MIN_NS, RUN_SECONDS = 250_000_000, 180.0  # those of seatrial_runner.plan.Plan, which help must not import
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -51,17 +52,36 @@ def devices_file(command: F) -> F:
     return click.option("--devices", "devices_file", type=FILE, metavar="FILE", help=text)(command)
 
 
+class _Seconds(click.FloatRange):
+    """A number in a range, which NaN is not: click takes it for one."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, parameter, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number of seconds", parameter, ctx)
+        return number
+
+
 def plan_options(command: F) -> F:
-    """Add what changes the plan of a trial; see `plan_changes`."""
-    count = click.IntRange(min=1)
+    """Add what changes the plan of a trial; see `plan_changes`. The upper limits are those of the agents."""
+    count, most_seconds = click.IntRange(min=1, max=10_000), 43_200
     options = (
         click.option("--runs", type=count, metavar="N", help="Latency runs of each bundle, a process each."),
-        click.option("--iterations", type=count, metavar="N", help="Timed inferences of each latency run."),
-        click.option("--threads", type=count, metavar="N", help="Threads of the runtime.  [default: the target's]"),
+        click.option(
+            "--iterations", type=click.IntRange(1, 1_000_000), metavar="N", help="Timed inferences of each latency run."
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(1, 1024),
+            metavar="N",
+            help="Threads of the runtime.  [default: the target's]",
+        ),
         click.option("--memory-runs", type=click.IntRange(min=0), metavar="N", help="Memory runs of each bundle."),
         click.option("--energy-runs", type=click.IntRange(min=0), metavar="N", help="Energy runs of each bundle."),
-        click.option("--warmup-seconds", type=click.FloatRange(min=0), metavar="S", help="Longest warm-up of a run."),
-        click.option("--run-seconds", type=click.FloatRange(min=1), metavar="S", help="Longest that one run may take."),
+        click.option("--warmup-seconds", type=_Seconds(0, most_seconds), metavar="S", help="Longest warm-up of a run."),
+        click.option(
+            "--run-seconds", type=_Seconds(1, most_seconds), metavar="S", help="Longest that one run may take."
+        ),
     )
     for option in reversed(options):
         command = option(command)
@@ -89,6 +109,10 @@ def plan_changes(
     if warmup_seconds is not None:
         longest = round(warmup_seconds * 1e9)
         changes |= {"warmup_max_ns": longest, "warmup_min_ns": min(longest, WARMUP_MIN_NS)}
+        changes["duet_warmup_max_ns"] = longest
+    if iterations is not None or run_seconds is not None:
+        # Who asks for so many shall have them, on a slow device too; half of the run is for loading and warm-up.
+        changes["max_ns"] = round((run_seconds or RUN_SECONDS) * 0.5e9)
     return {key: value for key, value in changes.items() if value is not None}
 
 

@@ -42,17 +42,19 @@ class Screen:
             print(clean(text), file=self.stream)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
-        """Print a table for people. Cells are shown as they are: no markup, no control characters."""
+        """Print a table for people. All texts are shown as they are: no markup, no control characters."""
         if self.as_json:
             return
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+        table = Table(
+            title=clean(title) or None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
+        )
         table.show_header = any(columns)
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(clean(column), overflow="fold")
         for row in rows:
             cells = [clean(cell) for cell in row]
             table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))
