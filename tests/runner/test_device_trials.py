@@ -10,9 +10,11 @@ import pytest
 from peers import lab
 from peers.sshd import Sshd
 from seatrial_runner.bundle import Bundle
+from seatrial_runner.deadline import Deadline
 from seatrial_runner.meter import energy_per_inference
 from seatrial_runner.plan import Event, Plan
 from seatrial_runner.records import Trial
+from seatrial_runner.transport import open_transport
 from seatrial_runner.trial import TrialRunner, open_trial
 from seatrial_targets.errors import DeviceError, LinkLostError, UserError
 from seatrial_targets.inventory import Device
@@ -108,6 +110,25 @@ def test_sshd_killed_mid_run_loses_nothing_and_resume_goes_on(board: Device, ssh
     assert resumed.trial.status == "ok"
     assert len(resumed.trial.of("solo")) == 3
     assert resumed.trial.of("solo")[0] == broken.of("solo")[0]
+
+
+def test_ctrl_c_while_pushing_gives_the_device_back_and_the_push_goes_on(board: Device, make_bundle):
+    bundles, total = {"candidate": make_bundle()}, 0
+
+    def stop_half_way(event: Event) -> None:
+        nonlocal total
+        if event.unit == "bytes" and event.done > event.total / 2 > 5_000_000:  # the runtime library
+            total = event.total
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), open_trial(board, bundles, QUICK, on_event=stop_half_way):
+        pass
+    with open_transport(board) as transport:
+        left = transport.run(["ls", "-A", transport.root], deadline=Deadline.after(60)).stdout
+    assert left == b"blobs\n"
+    with open_trial(board, bundles, QUICK) as runner:
+        pass
+    assert 0 < runner.session.bytes_sent < total
 
 
 @pytest.mark.lab
