@@ -75,8 +75,8 @@ def format_duration(ns: float) -> str:
 
 
 def format_size(size: float) -> str:
-    """Return 5_123_456 bytes as '5.1 MB': two digits at least, decimal units."""
-    return _format(size, {unit: SIZE_BYTES[unit] for unit in ("B", "kB", "MB", "GB", "TB")}, digits=2)
+    """Return 5_123_456 bytes as '5.12 MB': three digits, decimal units."""
+    return _format(size, {unit: SIZE_BYTES[unit] for unit in ("B", "kB", "MB", "GB", "TB")}, digits=3)
 
 
 def format_energy(energy: float) -> str:

@@ -135,7 +135,7 @@ def test_format_duration(ns: int, text: str) -> None:
 
 
 def test_format_size_and_energy() -> None:
-    assert units.format_size(5_123_456) == "5.1 MB"
+    assert units.format_size(5_123_456) == "5.12 MB"
     assert units.format_size(350_000_000) == "350 MB"
     assert units.format_size(12) == "12 B"
     assert units.format_energy(40.25) == "40.2 mJ"
