@@ -35,13 +35,14 @@ class Series:
 def percentiles(trial: Trial, bundle: BundleRole, level: float) -> Series:
     """Return the wall-time percentile at ``level``, in ns, of each solo run of ``bundle``."""
     needed = support_of(level).samples
+    advice = f"--iterations {needed}" + (f" --runs {support_of(level).runs}" if support_of(level).runs > 2 else "")
 
     def figure(run: Run) -> float:
         samples = agent_arm(run, bundle).wall_ns
         if len(samples) < needed:
             raise ValueError(
-                f"p{level * 100:g} needs {needed} samples per run, run {run.index} has {len(samples)}; "
-                f"measure again with at least {needed} inferences per run"
+                f"p{level * 100:g} needs {needed} inferences in each run, run {run.index} has {len(samples)}; "
+                f"measure with {advice}"
             )
         return _positive(float(np.quantile(np.asarray(samples, dtype=np.float64), level)), run)
 

@@ -101,7 +101,7 @@ def _latency(trial: Trial, role: BundleRole, level: float) -> Figure:
     series = percentiles(trial, role, level)
     needed = support_of(level).runs
     if needed > 2 and 0 < len(series.values) < needed:
-        reason = f"p{level * 100:g} needs {needed} runs, {len(series.values)} were made"
+        reason = f"p{level * 100:g} needs {needed} runs, {len(series.values)} were made; measure with --runs {needed}"
         return Figure(unit="ns", runs=len(series.values), reason=reason)
     if len(series.values) != 1:
         return _figure(series, "ns")

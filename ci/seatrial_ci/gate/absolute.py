@@ -12,7 +12,7 @@ import numpy as np
 from seatrial_ci.figures import Series, cold_loads, drift_within, energies, peak_memory, percentiles
 from seatrial_ci.gate.settings import GateSettings
 from seatrial_ci.gate.verdict import Check, Outcome, Unit
-from seatrial_ci.gate.wording import between, show
+from seatrial_ci.gate.wording import between, exact, label, show
 from seatrial_ci.statistics.runs import RunInterval, run_interval
 from seatrial_ci.statistics.validity import established_level, established_trend, support_of
 from seatrial_runner.records import RunKind, Trial
@@ -76,23 +76,23 @@ def judge_measured(
 
 
 def judge_limit(metric: Metric, series: Series, limit: float, settings: GateSettings) -> Judged:
-    """Judge a series of per-run figures against ``limit``, look by look, as a live gate does.
+    """Judge a series of per-run figures against ``limit``, by the latest look for which there are enough runs.
 
     FAIL when the lower bound exceeds the limit, PASS when the upper bound does not, each one-sided at
-    1 - alpha / looks, else more runs. What was not measured is INVALID.
+    1 - alpha / looks, else more runs. By Bonferroni's inequality that holds at whichever look it is judged, so that
+    runs which were made anyway are used. What was not measured is INVALID.
     """
     looks = [look for look in settings.solo_looks if look >= metric.least_runs] or [metric.least_runs]
     if series.problem:
-        check = _check(metric, limit, Outcome.INVALID, f"{metric.name} was not measured: {series.problem}")
+        check = _check(metric, limit, Outcome.INVALID, f"{label(metric.name)} was not measured: {series.problem}")
         return Judged(check, metric.kind, looks[0] if series.pending else 0)
     made = len(series.values)
-    check = _too_few(metric, series, limit, looks[0])
-    for look in (look for look in looks if look <= made):
-        check = _look(metric, series, look, limit, settings.alpha / len(looks), settings)
-        if check.outcome is not Outcome.INCONCLUSIVE:
-            return Judged(check, metric.kind)
     following = next((look for look in looks if look > made), made)
-    return Judged(check, metric.kind, following - made)
+    if made < looks[0]:
+        return Judged(_too_few(metric, series, limit, looks[0]), metric.kind, following - made)
+    latest = max(look for look in looks if look <= made)
+    check = _look(metric, series, latest, limit, settings.alpha / len(looks), settings)
+    return Judged(check, metric.kind, following - made if check.outcome is Outcome.INCONCLUSIVE else 0)
 
 
 def judge_stated(trial: Trial, budgets: Budgets) -> Iterator[Judged]:
@@ -112,7 +112,7 @@ def judge_stated(trial: Trial, budgets: Budgets) -> Iterator[Judged]:
 
 def _stated(name: str, unit: Unit, value: float | None, limit: float, most: bool) -> Judged:
     if value is None or math.isnan(value):
-        text = f"{name} was not measured: the bundle states none; export it again with what measures it"
+        text = f"{label(name)} was not measured: the bundle states none; export it again with what measures it"
         return Judged(Check(metric=name, outcome=Outcome.INVALID, unit=unit, limit=limit, message=text))
     kept = value <= limit if most else value >= limit
     word = ("within" if kept else "over") if most else ("at least" if kept else "below")
@@ -124,7 +124,7 @@ def _stated(name: str, unit: Unit, value: float | None, limit: float, most: bool
             value=value,
             limit=limit,
             method="stated by the bundle",
-            message=f"{name} {show(value, unit)} is {word} {show(limit, unit)}",
+            message=f"{label(name)} {show(value, unit)} is {word} {exact(limit, unit)}",
         )
     )
 
@@ -137,7 +137,8 @@ def _look(metric: Metric, series: Series, look: int, limit: float, alpha: float,
     if outcome is Outcome.INCONCLUSIVE and drift and not found.low <= limit < found.high:
         outcome = Outcome.INVALID
     message = _sentence(metric, found, low, high, limit, outcome, drift)
-    return _check(metric, limit, outcome, message, found, (low, high))
+    check = _check(metric, limit, outcome, message, found, (low, high))
+    return check.model_copy(update={"confidence": 1 - alpha})
 
 
 def _drift(metric: Metric, series: Series, look: int, settings: GateSettings) -> float:
@@ -160,8 +161,8 @@ def _sentence(
         Outcome.INCONCLUSIVE: "can't be told from",
     }[outcome]
     text = (
-        f"{metric.name} {show(found.estimate, metric.unit)} ({between(low, high, metric.unit)}, {found.runs} runs) "
-        f"{how} {show(limit, metric.unit)}"
+        f"{label(metric.name)} {show(found.estimate, metric.unit)} ({between(low, high, metric.unit)}, "
+        f"{found.runs} runs) {how} {exact(limit, metric.unit)}"
     )
     if drift:
         text += f"; it surely drifted by {math.expm1(drift) * 100:.1f} % during the trial, so the bounds were widened"
@@ -170,7 +171,9 @@ def _sentence(
 
 def _too_few(metric: Metric, series: Series, limit: float, needed: int) -> Check:
     value = float(np.exp(np.log(series.values).mean()))
-    text = f"{metric.name} {show(value, metric.unit)} from {len(series.values)} runs; the first look needs {needed}"
+    text = (
+        f"{label(metric.name)} {show(value, metric.unit)} from {len(series.values)} runs; the first look needs {needed}"
+    )
     check = _check(metric, limit, Outcome.INCONCLUSIVE, text)
     return check.model_copy(update={"value": value, "runs": len(series.values)})
 
@@ -199,5 +202,5 @@ def _check(
 
 
 def _spoiled(judged: Judged, problems: tuple[str, ...]) -> Judged:
-    message = f"{judged.check.metric} can't be judged: {problems[0]}"
+    message = f"{label(judged.check.metric)} can't be judged: {problems[0]}"
     return Judged(judged.check.model_copy(update={"outcome": Outcome.INVALID, "message": message}), judged.kind)

@@ -58,7 +58,7 @@ def judge(trial: Trial, budgets: Budgets, settings: GateSettings = DEFAULT) -> V
         stamp=trial.device.stamp,
         trial_id=trial.id,
         device=trial.device.name,
-        target=trial.device.target,
+        target=trial.bundles["candidate"].target,
         candidate=trial.bundles["candidate"].name,
         baseline=baseline.name if baseline else "",
     )

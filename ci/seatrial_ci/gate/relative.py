@@ -11,7 +11,7 @@ from seatrial_ci.figures import Comparison, Series, comparison_of, duet_log_rati
 from seatrial_ci.gate.absolute import Judged
 from seatrial_ci.gate.settings import GateSettings
 from seatrial_ci.gate.verdict import Check, Outcome
-from seatrial_ci.gate.wording import between, show
+from seatrial_ci.gate.wording import between, exact, show
 from seatrial_ci.statistics.sequential import Look, Replay, SequentialRule, replay
 from seatrial_ci.statistics.validity import established_trend
 from seatrial_runner.records import Trial
@@ -109,8 +109,8 @@ def _spoiled(series: Series, look: Look, settings: GateSettings) -> tuple[str, .
 def _sentence(look: Look, found: Replay, rule: SequentialRule, method: Comparison) -> str:
     low, high = math.expm1(look.low), math.expm1(look.high)
     said = {
-        "pass": f"no regression of {show(rule.margin, 'relative')} or more",
-        "fail": f"slower than the baseline by more than {show(rule.ignore, 'relative')}",
+        "pass": f"no regression of {exact(rule.margin, 'ratio')} or more",
+        "fail": f"slower than the baseline by more than {exact(rule.ignore, 'ratio')}",
         "go on": f"not decided yet: {found.wanted} more pairs to the next look",
         "inconclusive": f"{found.pairs_seen} pairs can't tell; quieten the device or widen the margin",
     }[look.decision]
@@ -135,6 +135,7 @@ def _check(outcome: Outcome, message: str, rule: SequentialRule, method: Compari
         value=math.expm1(look.estimate) if look else None,
         low=math.expm1(look.low) if look else None,
         high=math.expm1(look.high) if look else None,
+        confidence=1 - max(rule.alpha, rule.beta) / len(rule.looks) if look else None,
         ignore=rule.ignore,
         margin=rule.margin,
         pairs=look.pairs if look else None,

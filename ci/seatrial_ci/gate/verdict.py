@@ -40,7 +40,8 @@ class Frozen(BaseModel):
 class Check(Frozen):
     """One metric's part of a verdict. ``value``, ``low``, ``high`` and ``limit`` are in ``unit``.
 
-    ``low`` and ``high`` are the one-sided bounds that were compared with the limit. For a comparison with the
+    ``low`` and ``high`` are the one-sided bounds that were compared with the limit, each at the level ``confidence``:
+    an error rate split over all looks, and so wider than an interval that only describes. For a comparison with the
     baseline (unit "relative", 0.05 is 5 % slower) ``noise_sd`` is that of the per-pair log-ratios and ``mde`` the
     least true slow-down that so many pairs with this noise call a regression with 99 % probability.
     """
@@ -52,6 +53,7 @@ class Check(Frozen):
     value: float | None = None
     low: float | None = None
     high: float | None = None
+    confidence: float | None = None
     limit: float | None = None
     ignore: float | None = None
     margin: float | None = None
@@ -63,7 +65,10 @@ class Check(Frozen):
 
 
 class Verdict(Frozen):
-    """The outcome is that of the worst check. ``stamp`` names what is not real hardware, or is empty."""
+    """The outcome is that of the worst check.
+
+    ``target`` is the candidate's; ``stamp`` names what is not real hardware, or is empty.
+    """
 
     schema_: Literal["seatrial.verdict/1"] = Field(default=VERDICT_SCHEMA, alias="schema")
     rule: str = RULE

@@ -41,5 +41,5 @@ def test_numbers_with_units():
     assert show(math.inf, "ns") == "unbounded"
     assert show(None, "ns") == "-"
     assert show(21.53, "dB") == "21.5 dB"
-    assert between(1e6, 2e6, "ns") == "1.00 ms to 2.00 ms"
+    assert between(1e6, 2e6, "ns") == "1.00 to 2.00 ms"
     assert between(None, 1, "ns") == ""
