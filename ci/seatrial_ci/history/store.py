@@ -110,7 +110,7 @@ class History:
     ) -> list[Entry]:
         """Return the latest ``limit`` trials, newest first; only those of a device, target or candidate if named."""
         query = _entries().order_by(TrialRow.started_unix_ns.desc(), TrialRow.id).limit(limit)
-        wanted = {DeviceRow.name: device, DeviceRow.target: target, Artifact.name: candidate}
+        wanted = {DeviceRow.name: device, Artifact.target: target, Artifact.name: candidate}
         for column, value in wanted.items():
             query = query if value is None else query.where(column == value)
         with self._session() as session:
@@ -249,7 +249,7 @@ def _entries() -> Select[Any]:
             TrialRow.id,
             TrialRow.started_unix_ns,
             DeviceRow.name,
-            DeviceRow.target,
+            Artifact.target,
             DeviceRow.stamp,
             Artifact.name,
             baseline.c.name,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from .command import Group
 from .screen import Screen
+
+if TYPE_CHECKING:
+    from seatrial_ci.history.store import Entry
 
 
 @click.group(cls=Group)
@@ -19,7 +23,7 @@ def history() -> None:
 @click.option("--history", "url", metavar="URL", help="SQLAlchemy URL or file.  [default: SQLite of the user]")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="How many.")
 @click.option("--device", metavar="NAME", help="Only trials on this device.")
-@click.option("--target", metavar="NAME", help="Only trials of this target.")
+@click.option("--target", metavar="NAME", help="Only bundles of this target.")
 @click.option("--candidate", metavar="NAME", help="Only trials of this bundle.")
 @click.pass_obj
 def list_(
@@ -36,11 +40,14 @@ def list_(
     if not entries:
         screen.line("nothing yet; every `seatrial gate` on a device adds a line")
         return
-    rows = [
-        (_when(e.started_unix_ns), e.outcome, e.candidate, e.baseline or "-", e.device, e.stamp or "-", e.trial_id)
-        for e in entries
-    ]
-    screen.table(("when", "", "candidate", "baseline", "device", "stamp", "trial"), rows)
+    screen.table(("when", "", "candidate", "baseline", "device", "trial"), [_row(entry) for entry in entries])
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    candidate = f"{entry.candidate}.{entry.target}"
+    device = f"{entry.device} [{entry.stamp}]" if entry.stamp else entry.device
+    when = _when(entry.started_unix_ns)
+    return when, entry.outcome, candidate, entry.baseline or "-", device, entry.trial_id[:8]
 
 
 def _when(unix_ns: int) -> str:

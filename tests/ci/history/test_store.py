@@ -76,6 +76,8 @@ def test_lists_are_newest_first_and_can_be_narrowed(history, maker):
     assert [entry.trial_id for entry in history.list(device="pi")] == ["trial-2", "trial-0"]
     assert [entry.trial_id for entry in history.list(1)] == ["trial-2"]
     assert history.list(device="none") == []
+    assert len(history.list(target="generic-arm64")) == 3  # the candidates', not the device's own
+    assert history.list(target="t") == []
     assert history.list()[-1].baseline == ""
     assert history.list()[0].baseline == "net-fp32"
 
