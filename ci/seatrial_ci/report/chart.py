@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from seatrial_ci.figures import duet_log_ratios, percentiles, separate_log_ratios
 from seatrial_ci.gate.verdict import Check, Verdict
-from seatrial_ci.gate.wording import show
+from seatrial_ci.gate.wording import exact, show
 from seatrial_ci.statistics.intervals import Floats
 from seatrial_runner.records import Trial
 
@@ -97,9 +97,9 @@ def pair_chart(verdict: Verdict, trial: Trial) -> Chart | None:
         dots=dots,
         rules=_pair_rules(check, y),
         x_ticks=tuple((x(t), f"{t:g}") for t in ticks(1, len(ratios), whole=True)),
-        y_ticks=tuple((y(t), f"{t * 100:+g} %") for t in ticks(y.low, y.high)),
+        y_ticks=tuple((y(t), f"{t * 100:+g} %" if t else "0 %") for t in ticks(y.low, y.high)),
         x_label="pair, in the order measured",
-        y_label="slower than the baseline",
+        y_label="slow-down against the baseline",
     )
 
 
@@ -160,7 +160,7 @@ def _pair_rules(check: Check, y: Scale) -> tuple[Rule, ...]:
         if value is not None:
             # Labels keep apart where the lines do not: a ratio far from the limits squeezes these together.
             place = min(y(value) + 4, place - LABEL_GAP)
-            label = f"{group} {show(value, 'relative')}" if value else "0"
+            label = f"{group} {exact(value, 'relative')}" if value else "0"
             rules.append(Rule(y(value), label, group, label_at=round(place, 1)))
     return tuple(rules)
 

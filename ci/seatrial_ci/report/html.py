@@ -9,10 +9,10 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from seatrial_ci.gate.verdict import Check, Verdict
-from seatrial_ci.gate.wording import between, show
+from seatrial_ci.gate.wording import between, label, show
 from seatrial_ci.report.chart import pair_chart, run_chart
-from seatrial_ci.report.markdown import evidence_of, limit_of
-from seatrial_ci.report.rows import bundle_rows, instant, provenance, state_rows
+from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reasons, title
+from seatrial_ci.report.rows import INTERVALS, bundle_rows, heading, instant, provenance, state_rows
 from seatrial_ci.summary import summarise
 from seatrial_runner.records import Trial
 from seatrial_targets.errors import UserError
@@ -29,6 +29,12 @@ def html(verdict: Verdict, trial: Trial) -> str:
         verdict=verdict,
         trial=trial,
         summary=summary,
+        title=title(verdict),
+        baseline=trial.bundles.get("baseline"),
+        reasons=reasons(verdict),
+        bounds_note=bounds_note(verdict),
+        intervals=INTERVALS,
+        headings=[heading(bundle) for bundle in summary.bundles],
         style=style,
         policy=_policy(style),
         checks=[_check(check) for check in verdict.checks],
@@ -43,7 +49,7 @@ def html(verdict: Verdict, trial: Trial) -> str:
 
 def _check(check: Check) -> dict[str, str]:
     return {
-        "metric": check.metric.replace("_", " "),
+        "metric": label(check.metric),
         "outcome": check.outcome.value,
         "value": show(check.value, check.unit),
         "bounds": between(check.low, check.high, check.unit),

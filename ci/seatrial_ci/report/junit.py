@@ -1,4 +1,4 @@
-"""JUnit XML: one case per device, model and metric. FAIL is a failure, INVALID an error, INCONCLUSIVE is skipped."""
+"""JUnit XML: one case per device, bundle and metric. FAIL is a failure, INVALID an error, INCONCLUSIVE is skipped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from seatrial_ci.gate.absolute import METRICS
 from seatrial_ci.gate.verdict import Check, Outcome, Verdict
 from seatrial_runner.records import Trial
 
@@ -17,27 +18,45 @@ KINDS = {Outcome.FAIL: Failure, Outcome.INVALID: Error, Outcome.INCONCLUSIVE: Sk
 def junit(verdict: Verdict, trial: Trial) -> str:
     """Return the verdict as JUnit XML text, encoded as UTF-8 would be.
 
-    A stamp is repeated in each case's name, so that a stand-in can't pass for a device.
+    A stamp is repeated in each case's name, so that a stand-in can't pass for a device. A case's time is that of the
+    runs that it rests on, which it may share with others; the suite's is that of the trial.
     """
-    suite = TestSuite(_clean(f"seatrial {verdict.device} {verdict.candidate}"))
+    suite = TestSuite(_clean(f"seatrial {verdict.device} {verdict.candidate}.{verdict.target}"))
     for check in verdict.checks:
-        suite.add_testcase(_case(verdict, check))
+        suite.add_testcase(_case(verdict, trial, check))
     for name, value in _properties(verdict, trial):
         suite.add_property(name, _clean(value))
     xml = JUnitXml("seatrial")
     xml.add_testsuite(suite)
     xml.update_statistics()  # type: ignore[no-untyped-call]
+    suite.time = xml.time = _seconds((trial.finished_unix_ns or trial.started_unix_ns) - trial.started_unix_ns)
     return bytes(xml.tostring()).decode()  # type: ignore[no-untyped-call]
 
 
-def _case(verdict: Verdict, check: Check) -> TestCase:
+def _case(verdict: Verdict, trial: Trial, check: Check) -> TestCase:
     stamp = f" [{verdict.stamp}]" if verdict.stamp else ""
-    case = TestCase(_clean(check.metric + stamp), classname=_clean(f"{verdict.device}.{verdict.candidate}"), time=0.0)
+    place = _clean(f"{verdict.device}.{verdict.candidate}.{verdict.target}")
+    case = TestCase(_clean(check.metric + stamp), classname=place, time=_measuring(trial, check))
     kind = KINDS.get(check.outcome)
     if kind:
         case.result = [kind(_clean(check.message), check.outcome.value)]
     case.system_out = _clean(check.message)
     return case
+
+
+def _measuring(trial: Trial, check: Check) -> float:
+    """Seconds that the runs took which ``check`` rests on; 0 for what the bundle states."""
+    kinds = {metric.name: metric.kind for metric in METRICS.values()}
+    if check.metric == "latency_regression":
+        runs = [run for run in trial.runs if run.kind == "duet" or run.pair is not None]
+    else:
+        kind = kinds.get(check.metric)
+        runs = [run for run in trial.runs if run.kind == kind and "candidate" in run.arms.values()]
+    return _seconds(sum(run.duration_ns for run in runs))
+
+
+def _seconds(ns: int) -> float:
+    return round(max(ns, 0) / 1e9, 3)
 
 
 def _properties(verdict: Verdict, trial: Trial) -> list[tuple[str, str]]:

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 
 from seatrial_ci.gate.verdict import Check, Verdict
-from seatrial_ci.gate.wording import between, show
-from seatrial_ci.report.rows import Row, bundle_rows, provenance
+from seatrial_ci.gate.wording import between, label, show
+from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reasons, title
+from seatrial_ci.report.rows import INTERVALS, Row, bundle_rows, heading, provenance
 from seatrial_ci.summary import summarise
 from seatrial_runner.records import Trial
 
@@ -25,18 +26,19 @@ def _head(verdict: Verdict | None, trial: Trial) -> Iterator[str]:
         yield f"# Trial of {plain(trial.bundles['candidate'].name)} on {plain(trial.device.name)}\n"
         return
     stamp = f" [{plain(verdict.stamp)}]" if verdict.stamp else ""
-    yield f"# {verdict.outcome.value}: {plain(verdict.candidate)} on {plain(verdict.device)}{stamp}\n"
-    yield from (f"- {plain(reason)}" for reason in verdict.reasons)
+    yield f"# {verdict.outcome.value}: {plain(title(verdict))}{stamp}\n"
+    yield from (f"- {plain(reason)}" for reason in reasons(verdict))
     yield "\n## Checks\n"
     yield from table(
         ("metric", "outcome", "value", "bounds", "limit", "evidence"), (_check_row(check) for check in verdict.checks)
     )
+    yield f"\n{bounds_note(verdict)}".rstrip()
     yield from (f"\n> {plain(note)}" for note in verdict.notes)
 
 
 def _check_row(check: Check) -> tuple[str, ...]:
     return (
-        check.metric,
+        label(check.metric),
         check.outcome.value,
         show(check.value, check.unit),
         between(check.low, check.high, check.unit),
@@ -45,33 +47,12 @@ def _check_row(check: Check) -> tuple[str, ...]:
     )
 
 
-def limit_of(check: Check) -> str:
-    """Return what the figure was held against, in words."""
-    if check.margin is not None and check.ignore is not None:
-        return f"ignore {show(check.ignore, 'relative')}, margin {show(check.margin, 'relative')}"
-    return show(check.limit, check.unit)
-
-
-def evidence_of(check: Check) -> str:
-    """Return how much was measured, how noisy it was, and what that noise lets one see."""
-    parts = []
-    if check.pairs is not None:
-        parts.append(f"{check.pairs} {check.method} pairs")
-    if check.runs is not None:
-        parts.append(f"{check.runs} runs")
-    if check.noise_sd is not None:
-        parts.append(f"sd {check.noise_sd * 100:.2f} %")
-    if check.mde is not None:
-        parts.append(f"detects {show(check.mde, 'relative')}")
-    return ", ".join(parts)
-
-
 def _figures(trial: Trial) -> Iterator[str]:
     found = summarise(trial)
     yield "\n## Figures\n"
     rows: list[Row] = bundle_rows(found)
-    yield from table(("", *(b.name for b in found.bundles)), ((row.label, *row.cells) for row in rows))
-    yield "\nIntervals are two-sided 95 % over runs."
+    yield from table(("", *(heading(b) for b in found.bundles)), ((row.label, *row.cells) for row in rows))
+    yield f"\n{INTERVALS}"
 
 
 def _provenance(trial: Trial) -> Iterator[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from seatrial_ci.gate.wording import show
-from seatrial_ci.summary import Figure, Summary
+from seatrial_ci.gate.wording import between, show
+from seatrial_ci.stated import accuracy_text, parity_text
+from seatrial_ci.summary import BundleFigures, Figure, Summary
 from seatrial_runner.records import DeviceState, RunKind, Trial
+
+INTERVALS = "In brackets: the 95 % interval over all runs, which describes and decides nothing."
 
 
 @dataclass(frozen=True)
@@ -25,22 +28,35 @@ def bundle_rows(summary: Summary) -> list[Row]:
     rows = [
         Row("precision", tuple(b.precision for b in bundles)),
         Row("size", tuple(show(b.size_bytes, "bytes") for b in bundles)),
-        *(Row(f"latency {p}", tuple(figure(b.latency[p]) for b in bundles)) for p in ("p50", "p90", "p99")),
+        *(Row(f"latency {p}", tuple(figure(b.latency[p]) for b in bundles)) for p in _percentiles(summary)),
         Row("cold load", tuple(figure(b.cold_load) for b in bundles)),
         Row("peak memory", tuple(figure(b.peak_memory) for b in bundles)),
         Row("net energy per inference", tuple(figure(b.energy) for b in bundles)),
+        Row("parity with torch", tuple(parity_text(b.parity) for b in bundles)),
     ]
-    return [*rows, *_stated("parity", [b.parity for b in bundles]), *_stated("accuracy", [b.accuracy for b in bundles])]
+    accuracies = Row("accuracy", tuple(accuracy_text(b.accuracy) for b in bundles))
+    return [*rows, accuracies] if any(b.accuracy for b in bundles) else rows
+
+
+def _percentiles(summary: Summary) -> list[str]:
+    """p50 and p90, and p99 where it was measured: it needs so many runs that most trials have none."""
+    measured = any(b.latency["p99"].value is not None for b in summary.bundles)
+    return ["p50", "p90", *(["p99"] if measured else [])]
+
+
+def heading(bundle: BundleFigures) -> str:
+    """Return what stands above a bundle's column."""
+    return f"{bundle.name}, {bundle.target} ({bundle.role})"
 
 
 def figure(found: Figure) -> str:
-    """Return '4.31 ms (4.28 ms to 4.35 ms)', or why there is no number."""
+    """Return '4.31 ms (4.28 to 4.35 ms)', or why there is no number."""
     if found.value is None:
         return f"none: {found.reason}"
     if found.low is None or found.high is None:
         return f"{show(found.value, found.unit)} (1 run)"
     kind = ", within 1 run" if found.within_run else ""
-    return f"{show(found.value, found.unit)} ({show(found.low, found.unit)} to {show(found.high, found.unit)}{kind})"
+    return f"{show(found.value, found.unit)} ({between(found.low, found.high, found.unit)}{kind})"
 
 
 def provenance(trial: Trial) -> list[tuple[str, str]]:
@@ -91,12 +107,3 @@ def instant(unix_ns: int) -> str:
         return datetime.datetime.fromtimestamp(unix_ns // 10**9, datetime.UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     except (ValueError, OverflowError, OSError):
         return f"{unix_ns} ns"
-
-
-def _stated(kind: str, maps: Sequence[Mapping[str, float]]) -> list[Row]:
-    keys = dict.fromkeys(key for found in maps for key in found)
-    return [Row(f"{kind} {key}", tuple(_number(found.get(key)) for found in maps)) for key in keys]
-
-
-def _number(value: float | None) -> str:
-    return "none: not stated" if value is None else f"{value:.5g}"

@@ -41,6 +41,20 @@ def test_a_stamp_is_in_every_name(maker):
     assert all("[QEMU emulation]" in name for name in cases(junit(*verdict_with(maker, device=device))))
 
 
+def test_times_are_those_of_the_runs_and_of_the_trial(maker):
+    trial = maker.solos(3).duets(8).trial()
+    verdict = judge(trial, Budgets.model_validate({"latency_p50": "1 s", "size": "1 GB"}))
+    root = ElementTree.fromstring(junit(verdict, trial).encode())
+    times = {case.get("name"): float(case.get("time")) for case in root.iter("testcase")}
+    assert times == {"latency_p50": 3.0, "size": 0.0, "latency_regression": 8.0}
+    assert [float(each.get("time")) for each in (root, *root.iter("testsuite"))] == [1.0, 1.0]
+
+
+def test_bundles_of_one_name_for_two_targets_are_two_classes(maker):
+    case = next(iter(cases(junit(*verdict_with(maker))).values()))
+    assert case.classname == "lab-pi.net-int8.generic-arm64"
+
+
 def test_control_characters_and_markup_do_not_break_the_xml(maker):
     device = DeviceInfo(name="pi\x00\x1b[31m<&]]>\ud7ff\uffff", target="t", transport="ssh")
     text = junit(*verdict_with(maker, device=device))

@@ -13,9 +13,36 @@ from seatrial_targets.budgets import Budgets
 def test_the_verdict_its_evidence_and_the_figures(maker):
     trial = maker.solos(5).duets(8).trial()
     text = markdown(judge(trial, Budgets()), trial)
-    assert text.startswith("# PASS: net-int8 on lab-pi")
-    for part in ("8 duet pairs", "sd 0.", "detects +", "margin +5.00 %", "10.0 ms", "raspberry-pi-5", "c" * 64):
+    assert text.startswith("# PASS: net-int8 (generic-arm64) on lab-pi")
+    for part in ("8 duet pairs", "noise 0.", "would have seen +", "margin 5 %", "10.0 ms", "raspberry-pi-5", "c" * 64):
         assert part in text
+
+
+def test_bundles_of_one_name_are_told_apart(maker):
+    maker.solos(3).solos(3, bundle="baseline").duets(8)
+    trial = maker.trial()
+    bundles = {
+        role: bundle.model_copy(update={"name": "net", "target": role}) for role, bundle in trial.bundles.items()
+    }
+    trial = trial.model_copy(update={"bundles": bundles})
+    text = markdown(judge(trial, Budgets()), trial)
+    assert "| net, candidate (candidate) | net, baseline (baseline) |" in text
+
+
+def test_no_key_of_a_manifest_is_shown(maker):
+    trial = maker.solos(3).duets(8).trial()
+    more = {"golden_max_abs": 0.1, "golden_sqnr_db": 20.0, "samples": 60.0, "max_abs": 0.5}
+    trial.bundles["candidate"].parity.update(more)
+    trial.bundles["candidate"].accuracy["top1_torch"] = 0.8
+    text = markdown(judge(trial, Budgets.model_validate({"top1_agreement": "50 %"})), trial)
+    assert not [line for line in text.splitlines() if line.startswith("|") and "_" in line and "x86_64" not in line]
+    assert "SQNR 21.5 dB, top-1 agreement 97.0 %, largest error 0.5, on 60 samples" in text
+    assert "top1 0.75 (torch 0.8)" in text
+
+
+def test_the_level_of_the_bounds_is_said(maker):
+    trial = maker.solos(5).duets(8).trial()
+    assert "99.75 % confidence" in markdown(judge(trial, Budgets()), trial)
 
 
 def test_a_bench_without_a_verdict(maker):
