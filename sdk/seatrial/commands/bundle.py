@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from .command import Group
-from .export import parity_text
 from .options import FOLDER
 from .screen import Screen
 
@@ -24,6 +23,7 @@ def show(screen: Screen, path: Path) -> None:
     """Show what the bundle at PATH holds, after verifying it."""
     import json
 
+    from seatrial_ci.stated import accuracy_text, parity_text
     from seatrial_runner.bundle import Bundle
     from seatrial_targets.units import format_size
 
@@ -36,8 +36,8 @@ def show(screen: Screen, path: Path) -> None:
         ("target", f"{manifest.target} ({manifest.runtime}, {manifest.precision})"),
         ("digest", opened.digest),
         ("size", format_size(manifest.size_bytes)),
-        ("parity", f"{parity_text(manifest.parity)} against torch"),
-        ("accuracy", ", ".join(f"{k} {v:.4g}" for k, v in manifest.accuracy.items()) or "not measured"),
+        ("parity with torch", parity_text(manifest.parity)),
+        ("accuracy", accuracy_text(manifest.accuracy)),
         ("weights", ", ".join(f"{count} {kind}" for kind, count in manifest.precision_summary.items()) or "-"),
         ("licence", manifest.weights_licence or "not stated"),
         ("made with", ", ".join(f"{k} {v}" for k, v in manifest.toolchain.items())),

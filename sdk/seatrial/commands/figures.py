@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from .export import parity_text
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 
 Row = tuple[str, Callable[["BundleFigures"], str]]
 
-BRIEF = ("sqnr_db", "top1_agreement")  # of the parity figures; `seatrial bundle show` has them all
 SELDOM = ("latency p99", "accuracy")  # rows that are shown when there is something in them
 
 
@@ -31,14 +29,16 @@ def say_summaries(screen: Screen, summaries: Sequence[Summary]) -> None:
 
 
 def figure_text(figure: Figure) -> str:
-    """Return '4.31 ms (4.28 ms to 4.35 ms)', or '-' for what was not measured."""
+    """Return '4.31 ms (4.28 to 4.35 ms)', or '-' for what was not measured."""
+    from seatrial_ci.gate.wording import between, show
+
     if figure.value is None:
         return "-"
-    show = _unit(figure.unit)
+    value = show(figure.value, figure.unit)
     if figure.low is None or figure.high is None:
-        return f"{show(figure.value)} (one run)"
+        return f"{value} (one run)"
     within = ", one run" if figure.within_run else ""
-    return f"{show(figure.value)} ({show(figure.low)} to {show(figure.high)}{within})"
+    return f"{value} ({between(figure.low, figure.high, figure.unit)}{within})"
 
 
 def any_energy(summaries: Iterable[Summary]) -> str:
@@ -47,16 +47,19 @@ def any_energy(summaries: Iterable[Summary]) -> str:
 
 
 def _rows(meter: str) -> list[Row]:
+    from seatrial_ci.stated import accuracy_text, parity_text
+    from seatrial_targets.units import format_size
+
     return [
-        ("size", lambda b: _unit("bytes")(b.size_bytes)),
+        ("size", lambda b: format_size(b.size_bytes)),
         ("latency p50", lambda b: figure_text(b.latency["p50"])),
         ("latency p90", lambda b: figure_text(b.latency["p90"])),
         ("latency p99", lambda b: figure_text(b.latency["p99"])),
         ("cold load", lambda b: figure_text(b.cold_load)),
         ("peak memory", lambda b: figure_text(b.peak_memory)),
         (f"energy per inference{f' by {meter}' if meter else ''}", lambda b: figure_text(b.energy)),
-        ("parity with torch", lambda b: parity_text({key: v for key, v in b.parity.items() if key in BRIEF})),
-        ("accuracy", lambda b: ", ".join(f"{key} {value:.4g}" for key, value in b.accuracy.items()) or "-"),
+        ("parity with torch", lambda b: parity_text(b.parity, brief=True)),
+        ("accuracy", lambda b: accuracy_text(b.accuracy, "-")),
     ]
 
 
@@ -77,9 +80,3 @@ def _absences(bundles: Sequence[BundleFigures]) -> list[str]:
         figures |= {"cold load": bundle.cold_load, "peak memory": bundle.peak_memory, "energy": bundle.energy}
         found |= {name: figure.reason for name, figure in figures.items() if figure.reason and name not in SELDOM}
     return [f"{name}: {reason}" for name, reason in found.items()]
-
-
-def _unit(unit: str) -> Callable[[float], str]:
-    from seatrial_targets.units import format_duration, format_energy, format_size
-
-    return {"ns": format_duration, "bytes": format_size, "mJ": format_energy}[unit]

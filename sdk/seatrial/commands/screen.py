@@ -41,20 +41,22 @@ class Screen:
         if not self.as_json:
             print(clean(text), file=self.stream)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
-        """Print a table for people. All texts are shown as they are: no markup, no control characters."""
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "", whole: int = 0) -> None:
+        """Print a table for people. All texts are shown as they are: no markup, no control characters.
+
+        On a narrow terminal the first ``whole`` columns stay as they are, and the others are broken over lines.
+        """
         if self.as_json:
             return
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(
-            title=clean(title) or None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
-        )
+        table = Table(title=clean(title) or None, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False)
+        table.padding = (0, 1, 0, 0)
         table.show_header = any(columns)
-        for column in columns:
-            table.add_column(clean(column), overflow="fold")
+        for index, column in enumerate(columns):
+            table.add_column(clean(column), overflow="fold", no_wrap=index < whole)
         for row in rows:
             cells = [clean(cell) for cell in row]
             table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in cells))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .figures import say_summaries
@@ -19,15 +19,18 @@ def say_verdict(screen: Screen, trial: Trial, verdict: Verdict, files: Mapping[s
     """Print the figures, the checks with their evidence, the verdict, and where the files are."""
     if screen.as_json:
         return
+    from seatrial_ci.report.checks import reasons, title
     from seatrial_ci.summary import summarise
 
     say_summaries(screen, [summarise(trial)])
     screen.line()
-    screen.table(("check", "", "measured", "limit", "evidence"), [_row(check) for check in verdict.checks])
+    _say_checks(screen, verdict)
     screen.line()
-    screen.outcome(verdict.outcome.value, f"{verdict.candidate} on {verdict.device}")
-    for reason in verdict.reasons:
+    screen.outcome(verdict.outcome.value, title(verdict))
+    for reason in reasons(verdict):
         screen.line(f"  {reason}")
+    for sentence in _sensitivity(verdict):
+        screen.line(f"  {sentence}")
     for note in verdict.notes:
         screen.line(f"  note: {note}")
     for kind, path in files.items():
@@ -43,32 +46,37 @@ def verdict_document(trial: Trial, verdict: Verdict, files: Mapping[str, str]) -
     return {**body, "exit_code": verdict.exit_code, "files": dict(files), "summary": summary}
 
 
-def _row(check: Check) -> tuple[str, str, str, str, str]:
-    from seatrial_ci.gate.wording import between, show
+def _say_checks(screen: Screen, verdict: Verdict) -> None:
+    from seatrial_ci.report.checks import levels
+
+    surety = f"; in brackets the bounds that decide, {levels(verdict)} each" if levels(verdict) else ""
+    heads = ("check", "", "measured", "limit", "from")
+    screen.table(heads, [_row(check) for check in verdict.checks], title=f"Checks{surety}", whole=3)
+
+
+def _row(check: Check) -> tuple[str, ...]:
+    from seatrial_ci.gate.wording import between, label, show
+    from seatrial_ci.report.checks import limit_of
 
     bounds = between(check.low, check.high, check.unit)
     measured = show(check.value, check.unit) + (f" ({bounds})" if bounds else "")
-    return check.metric, check.outcome.value, measured, _limit(check), _evidence(check)
+    return label(check.metric), check.outcome.value, measured, limit_of(check), _source(check)
 
 
-def _limit(check: Check) -> str:
-    from seatrial_ci.gate.wording import show
-
-    if check.limit is not None:
-        return show(check.limit, check.unit)
-    if check.ignore is not None and check.margin is not None:
-        return f"fails above {show(check.ignore, check.unit)}, passes below {show(check.margin, check.unit)}"
-    return "-"
-
-
-def _evidence(check: Check) -> str:
-    parts = []
+def _source(check: Check) -> str:
     if check.pairs is not None:
-        parts.append(f"{check.pairs} pairs")
+        return f"{check.pairs} pairs"
     if check.runs is not None:
-        parts.append(f"{check.runs} runs")
-    if check.noise_sd is not None and math.isfinite(check.noise_sd):
-        parts.append(f"noise {check.noise_sd * 100:.2f} %")
-    if check.mde is not None and math.isfinite(check.mde):
-        parts.append(f"would see {check.mde * 100:+.1f} %")
-    return ", ".join([*parts, *([check.method] if check.method else [])]) or "-"
+        return f"{check.runs} runs"
+    return "bundle" if check.value is not None else "-"
+
+
+def _sensitivity(verdict: Verdict) -> Iterator[str]:
+    """Say how noisy the pairs of a comparison were, and what that noise lets one see."""
+    from seatrial_ci.gate.wording import noise, show
+
+    for check in verdict.checks:
+        if check.pairs is None or check.noise_sd is None or check.mde is None:
+            continue
+        least = show(check.mde, "ratio") if math.isfinite(check.mde) else "none"
+        yield f"noise of the pairs {noise(check.noise_sd)}; the least slow-down that they would surely show: {least}"
