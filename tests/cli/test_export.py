@@ -63,6 +63,28 @@ def test_a_runtime_without_exporter_is_said(call: Call, model: str) -> None:
 
 
 @pytest.mark.slow
+def test_the_whole_error_of_the_converter_is_kept(program: Call, home: Path) -> None:
+    source = """\
+import torch
+
+class Net(torch.nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+def build():
+    return Net(), (torch.ones(1, 4),)
+"""
+    Path("net.py").write_text(source)
+    said = program("export", "net.py:build", "--target", "x86-64-cpu-fp32")
+    assert said.code == 2
+    assert "net.py:5 in forward" in said.err
+    assert "--log FILE keeps the whole error" in said.err
+    said = program("export", "net.py:build", "--target", "x86-64-cpu-fp32", "--log", "logs/export.log")
+    assert "the whole error is in logs/export.log" in said.err
+    assert "Traceback" in Path("logs/export.log").read_text()
+
+
+@pytest.mark.slow
 def test_the_one_document_on_stdout_whatever_the_model_prints(program: Call, model: str) -> None:
     said = program("export", "net.py:build", "--target", "x86-64-cpu-fp32", "--name", "net", "--json")
     assert said.code == 0, said.err
@@ -78,6 +100,6 @@ def test_the_one_document_on_stdout_whatever_the_model_prints(program: Call, mod
 def test_what_is_printed_for_people(program: Call, model: str) -> None:
     said = program("export", "net.py:build", "--target", "x86-64-cpu-fp32", "--name", "net")
     assert said.code == 0, said.err
-    assert "bundle  bundles/net.x86-64-cpu-fp32\n" in said.out
-    assert "\nsize    " in said.out
-    assert "\nparity  SQNR " in said.out
+    assert "bundle    bundles/net.x86-64-cpu-fp32\n" in said.out
+    assert "\nsize      " in said.out
+    assert "\nparity    with torch: SQNR " in said.out

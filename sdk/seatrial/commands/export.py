@@ -12,7 +12,8 @@ import click
 from seatrial_targets.errors import UserError
 
 from .command import Command
-from .options import FOLDER, complete_targets
+from .files import prepare
+from .options import FILE, FOLDER, complete_targets
 from .progress import shown_steps
 from .screen import Screen
 
@@ -27,16 +28,27 @@ NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")  # of the extra [export]
 @click.option("--target", required=True, metavar="NAME", shell_complete=complete_targets, help="Target to export for.")
 @click.option("--out", type=FOLDER, default=Path("bundles"), show_default=True, help="Folder to put the bundle into.")
 @click.option("--name", default="", metavar="NAME", help="Name of the bundle.  [default: the model's]")
+@click.option("--log", type=FILE, metavar="FILE", help="Where the converter's whole error goes if there is one.")
 @click.pass_obj
-def export(screen: Screen, source: str, target: str, out: Path, name: str) -> None:
+def export(screen: Screen, source: str, target: str, out: Path, name: str, log: Path | None) -> None:
     """Export SOURCE, which is `module:factory`, `file.py:factory` or a `.pt2` file, for a target."""
-    from seatrial import api
-
     _need_extra()
+    prepare([log])
     with shown_steps() as stage:
-        bundle = api.export(source, target, out, name=name, on_progress=stage)
+        bundle = _export(source, target, out, name, log, stage)
     screen.document(described(bundle))
     _say(screen, bundle)
+
+
+def _export(source: str, target: str, out: Path, name: str, log: Path | None, stage: Callable[..., None]) -> Bundle:
+    from seatrial import exporters
+    from seatrial.source import load_source
+    from seatrial_runner.bundle import Bundle
+    from seatrial_targets import registry
+
+    profile = registry.get(target)  # before the model's code runs, which may take long
+    path = exporters.export(load_source(source), profile, out, name=name or None, log=log, on_progress=stage)
+    return Bundle.open(path)
 
 
 def _need_extra() -> None:
@@ -61,26 +73,15 @@ def described(bundle: Bundle) -> dict[str, Any]:
     }
 
 
-def parity_text(parity: dict[str, float]) -> str:
-    """Return the parity figures of a manifest as a person reads them."""
-    shown: dict[str, Callable[[float], str]] = {
-        "sqnr_db": lambda v: f"SQNR {v:.1f} dB",
-        "top1_agreement": lambda v: f"top-1 agreement {v * 100:.1f} %",
-        "max_abs": lambda v: f"largest error {v:.3g}",
-        "images": lambda v: f"on {v:.0f} samples",
-        "samples": lambda v: f"on {v:.0f} samples",
-    }
-    return ", ".join(say(parity[key]) for key, say in shown.items() if key in parity) or "not measured"
-
-
 def _say(screen: Screen, bundle: Bundle) -> None:
+    from seatrial_ci.stated import accuracy_text, parity_text
     from seatrial_targets.units import format_size
 
     manifest = bundle.manifest
-    screen.line(f"bundle  {bundle.path}")
-    screen.line(f"size    {format_size(manifest.size_bytes)} ({manifest.precision}, {manifest.runtime})")
-    screen.line(f"parity  {parity_text(manifest.parity)} against torch")
+    screen.line(f"bundle    {bundle.path}")
+    screen.line(f"size      {format_size(manifest.size_bytes)} ({manifest.precision}, {manifest.runtime})")
+    screen.line(f"parity    with torch: {parity_text(manifest.parity)}")
     if manifest.accuracy:
-        screen.line("quality " + ", ".join(f"{key} {value:.4g}" for key, value in manifest.accuracy.items()))
+        screen.line(f"accuracy  {accuracy_text(manifest.accuracy)}")
     for note in manifest.notes:
-        screen.line(f"note    {note}")
+        screen.line(f"note      {note}")

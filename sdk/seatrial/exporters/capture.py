@@ -128,14 +128,11 @@ def _causes(error: BaseException) -> list[BaseException]:
 
 def _reason(error: BaseException) -> str:
     root = _causes(error)[-1]
+    if "data-dependent" in str(root):
+        return "the way taken depends on a tensor's values; use torch.where or torch.cond there"
     lines = [line.strip() for line in str(root).splitlines() if line.strip()]
     text = " ".join(lines[:2])[:400] or type(root).__name__
-    advice = "; the way taken depends on a tensor's values: use torch.where or torch.cond" if _depends(root) else ""
-    return f"{type(root).__name__}: {text}{advice}"
-
-
-def _depends(error: BaseException) -> bool:
-    return "data-dependent" in str(error)
+    return f"{type(root).__name__}: {text}"
 
 
 def _check_size(program: torch.export.ExportedProgram) -> None:
@@ -173,4 +170,4 @@ def _keep(error: BaseException, log: Path | None, said: str = "") -> None:
 
 
 def _see(log: Path | None) -> str:
-    return f"; the whole error is in {log}" if log is not None else ""
+    return f"; the whole error is in {log}" if log is not None else "; --log FILE keeps the whole error"

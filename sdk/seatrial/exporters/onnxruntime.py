@@ -119,9 +119,8 @@ def _with_precision(
         return model, ()
     if target.precision == "fp16":
         on_progress("convert to float16")
-        return to_fp16(model, _some_samples(model, source)), (
-            "an x86 CPU computes float16 models in float32: smaller, not faster",
-        )
+        slow = ("an x86 CPU computes float16 models in float32: smaller, not faster",)
+        return to_fp16(model, _some_samples(model, source)), slow if target.device.architecture == "x86_64" else ()
     how = target.quantization
     if how is None:
         raise ExportError(f"target {target.name!r} is int8 without a quantization section; add one")

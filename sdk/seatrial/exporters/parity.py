@@ -19,14 +19,14 @@ Run = Callable[[Arrays], Arrays]
 
 
 def measure_parity(reference: Run, artifact: Run, samples: Sequence[Arrays]) -> dict[str, float]:
-    """Return sqnr_db (the worst output's), max_abs, top1_agreement (first output of 2 or more dimensions) and images.
+    """Return sqnr_db (the worst output's), max_abs, top1_agreement (first output of 2 or more dimensions) and samples.
 
     Both are called with inputs by name and give outputs by name. Raises ExportError when the artifact's outputs hold
     NaN where the reference's do not, or when their names or shapes differ.
     """
     pairs = [_pair(reference(sample), artifact(sample), i) for i, sample in enumerate(samples)]
     names = [name for name, value in pairs[0][0].items() if value.dtype.kind == "f"]
-    figures = {"images": float(sum(_batch(sample) for sample in samples))}
+    figures = {"samples": float(sum(_batch(sample) for sample in samples))}
     if names:
         figures["sqnr_db"] = min(_sqnr_over(pairs, name) for name in names)
         figures["max_abs"] = max(_max_abs(first[name], second[name]) for first, second in pairs for name in names)

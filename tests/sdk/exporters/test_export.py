@@ -77,7 +77,7 @@ def test_what_the_manifest_says(tmp_path: Path, profile: Profile) -> None:
     assert (manifest.weights_licence, manifest.recipe_digest) == ("CC0-1.0", "ab" * 32)
     assert manifest.model_digest == source.digest
     assert manifest.accuracy["mean"] == pytest.approx(manifest.accuracy["mean_torch"], abs=1e-5)
-    assert manifest.parity["images"] == 8
+    assert manifest.parity["samples"] == 8
     golden = np.load(bundle.file(manifest.outputs[0].golden))
     assert np.allclose(golden, source.call(source.inputs).numpy(), atol=1e-5)
     assert TargetProfile.model_validate(manifest.profile) == profile()

@@ -33,7 +33,7 @@ def test_top1_agreement_counts_rows() -> None:
 def test_figures_over_samples() -> None:
     samples = [{"x": np.full((1, 2), value, np.float32)} for value in (1.0, 2.0)]
     figures = measure_parity(lambda s: {"y": s["x"]}, lambda s: {"y": s["x"] + np.float32(0.5)}, samples)
-    assert figures["images"] == 2
+    assert figures["samples"] == 2
     assert figures["max_abs"] == 0.5
     assert figures["sqnr_db"] == pytest.approx(10 * np.log10((2 * 1 + 2 * 4) / (4 * 0.25)))
     assert figures["top1_agreement"] == 1.0
