@@ -155,12 +155,11 @@ def test_a_pulled_cable_is_an_error_and_the_device_cleans_itself(
     assert pi_board.shell("ls -A /home/pi/.cache/seatrial").split() == ["blobs"]
 
 
-# A double of a RAPL counter at the real path, in the device's own mounts: for the way of the numbers, not their truth.
+# A double of a hwmon counter at the real path, in the device's own tree: for the way of the numbers, not their truth.
 FAKE_COUNTER = """
-mkdir -p /run/fake/fake:0 && cd /run/fake/fake:0 && echo package-0 > name && echo 1000000000 > max_energy_range_uj
-echo 0 > energy_uj && mount -t tmpfs none /sys/class/powercap && cp -r /run/fake/. /sys/class/powercap/
-cd /sys/class/powercap/fake:0
-count='n=0; while [ -e energy_uj ]; do n=$((n + 50000)); echo $n > energy_uj; sleep 0.05; done'
+set -e; mkdir -p /sys/class/hwmon/hwmon0; cd /sys/class/hwmon/hwmon0
+echo double > name; echo 0 > energy1_input
+count='n=0; while [ -e energy1_input ]; do n=$((n + 50000)); echo $n > new; mv new energy1_input; sleep 0.05; done'
 setsid sh -c "$count" </dev/null >/dev/null 2>&1 &
 """
 
@@ -174,9 +173,9 @@ def test_energy_is_read_from_a_counter_on_the_device(pi: Device, pi_board: lab.L
         with open_trial(on_lab(pi), {"candidate": make_bundle(target="arm64-cpu-fp32")}, plan) as runner:
             runner.energy(1)
     finally:
-        pi_board.shell("rm -f /sys/class/powercap/fake:0/energy_uj; umount -l /sys/class/powercap")
+        pi_board.shell("rm -rf /sys/class/hwmon/hwmon0")
     trial = runner.trial
-    assert (trial.meter.id, trial.meter.kind, trial.meter.wraps_at) == ("rapl:package-0", "counter", 1_000_000_000)
+    assert (trial.meter.id, trial.meter.kind, trial.meter.wraps_at) == ("hwmon:double:energy1", "counter", None)
     figure = energy_per_inference(trial.of("energy")[0].result.energy, trial.meter)
     assert not isinstance(figure, str), figure
     # The counter advances at a steady rate, whatever the model does: what is drawn while idle is all that is drawn.
