@@ -197,8 +197,9 @@ def open_trial(
         except KeyboardInterrupt:
             _finish(runner, "cancelled", "stopped by the user", after=False)
             raise CancelledError(_kept(runner, "stopped")) from None
-        except SeatrialError as error:
-            _finish(runner, error.status, str(error)[:4000], after=False)
+        except Exception as error:
+            status = error.status if isinstance(error, SeatrialError) else "harness_error"
+            _finish(runner, status, str(error)[:4000] or type(error).__name__, after=False)
             raise
 
 

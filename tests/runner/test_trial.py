@@ -16,7 +16,7 @@ from seatrial_runner.journal import read_journal
 from seatrial_runner.plan import Event, Plan
 from seatrial_runner.records import Trial, agent_arm
 from seatrial_runner.trial import RunFailedError, TrialRunner, open_trial
-from seatrial_targets.errors import CancelledError, HarnessError, LeaseHeldError, UserError
+from seatrial_targets.errors import CancelledError, HarnessError, LeaseHeldError, LinkLostError, UserError
 from seatrial_targets.inventory import Device
 
 QUICK = Plan(
@@ -271,6 +271,34 @@ def test_what_crashed_runners_left_is_swept(here: Device, make_bundle):
     assert leftovers(here) == []
     assert {"new.part", "old"} <= {path.name for path in blobs.iterdir()}
     assert not list(blobs.glob("old.part*"))
+
+
+def test_a_link_lost_before_the_last_look_at_the_device_loses_no_run(here: Device, make_bundle, tmp_path: Path):
+    out, bundles = tmp_path / "trial.json", {"candidate": make_bundle()}
+
+    def gone() -> None:
+        raise LinkLostError("here: gone")
+
+    with pytest.raises(LinkLostError), open_trial(here, bundles, QUICK, out=out) as runner:
+        runner.measure()
+        runner.session.read_state = gone
+    kept = Trial.model_validate_json(out.read_bytes())
+    assert (kept.status, kept.after, len(kept.of("solo"))) == ("device_error", None, 2)
+    with open_trial(here, bundles, QUICK, out=out, resume=True) as runner:
+        runner.measure()
+    assert runner.trial.runs == kept.runs
+    assert runner.trial.status == "ok"
+    assert runner.trial.after is not None
+
+
+def test_a_defect_keeps_what_was_measured_too(here: Device, make_bundle, tmp_path: Path):
+    out = tmp_path / "trial.json"
+    with pytest.raises(ZeroDivisionError), open_trial(here, {"candidate": make_bundle()}, QUICK, out=out) as runner:
+        runner.solo(1)
+        raise ZeroDivisionError
+    kept = Trial.model_validate_json(out.read_bytes())
+    assert (kept.status, kept.reason, len(kept.of("solo"))) == ("harness_error", "ZeroDivisionError", 1)
+    assert leftovers(here) == []
 
 
 def test_unlike_trials_are_not_resumed(here: Device, make_bundle, tmp_path: Path):
