@@ -10,6 +10,8 @@ from contextlib import contextmanager
 # Message (a regular expression that matches at its start), category, and why it may be hidden.
 _WARNINGS: tuple[tuple[str, type[Warning]], ...] = (
     (r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning),  # torch's own pickling of its own specs
+    # torch's own recurrent layers do this, and it is harmless: their parameters are registered under other names.
+    (r"The tensor attributes? (self\.[\w.]*_flat_weights\[\d+\](, )?)+ (was|were) assigned", UserWarning),
     (r"Converting a tensor with requires_grad=True to a scalar", UserWarning),
     (r".*onnxscript.*deprecated", DeprecationWarning),
     (r".*ast\.(Num|Str|NameConstant|Bytes|Ellipsis) is deprecated", DeprecationWarning),

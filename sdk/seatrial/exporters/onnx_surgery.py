@@ -40,6 +40,26 @@ def canonical(model: onnx.ModelProto, axis_names: dict[str, str] | None = None) 
     return made
 
 
+def with_final_outputs(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy in which no node reads an output of the model: such a tensor gets a twin for its readers.
+
+    onnxconverter-common casts outputs back to float32, and would hand that to float16 nodes, too.
+    """
+    import onnx
+
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    read = {name for graph in _graphs(made.graph) for node in graph.node for name in node.input}
+    written = {name for node in made.graph.node for name in node.output}
+    for name in [each.name for each in made.graph.output if each.name in read & written]:
+        for graph in _graphs(made.graph):
+            for node in graph.node:
+                node.input[:] = [f"{name}_inside" if each == name else each for each in node.input]
+                node.output[:] = [f"{name}_inside" if each == name else each for each in node.output]
+        made.graph.node.append(onnx.helper.make_node("Identity", [f"{name}_inside"], [name], name=f"{name}_out"))
+    return made
+
+
 def serialized(model: onnx.ModelProto) -> bytes:
     """Return the model's bytes, the same for the same model."""
     data: bytes = model.SerializeToString(deterministic=True)

@@ -14,6 +14,7 @@ from .bias_correction import correct_biases
 from .calibration import as_tensors_data, calibrate
 from .host import HostSession
 from .noise import quiet
+from .onnx_surgery import with_final_outputs
 from .samples import Arrays
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def to_fp16(model: onnx.ModelProto, samples: Sequence[Arrays]) -> onnx.ModelProt
 
     _check_range(model, samples)
     with quiet():
-        made: onnx.ModelProto = float16.convert_float_to_float16(model, keep_io_types=True, max_finite_val=65504.0)
+        made: onnx.ModelProto = float16.convert_float_to_float16(
+            with_final_outputs(model), keep_io_types=True, max_finite_val=65504.0
+        )
     return made
 
 

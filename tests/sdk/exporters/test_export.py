@@ -65,6 +65,25 @@ def test_a_known_convolution_comes_out_folded_and_exact(tmp_path: Path, profile:
     assert bundle.manifest.precision_summary == {"float32": 1}
 
 
+class TwoOutputs(torch.nn.Module):
+    """One output is read by the layers that make the other, and a recurrent layer is among them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = torch.nn.Linear(8, 8), torch.nn.LSTM(8, 4, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        embedding = self.first(x)
+        return {"embedding": embedding, "scores": self.second(embedding)[0]}
+
+
+def test_an_output_that_is_read_inside_in_float16(tmp_path: Path, profile: Profile) -> None:
+    bundle = Bundle.open(export(ModelSource(TwoOutputs(), torch.ones(1, 3, 8)), profile("fp16"), tmp_path))
+    assert bundle.manifest.parity["sqnr_db"] > 50
+    assert [each.name for each in bundle.manifest.outputs] == ["embedding", "scores"]
+
+
 def test_what_the_manifest_says(tmp_path: Path, profile: Profile) -> None:
     source = classifier(
         weights_licence="CC0-1.0", evaluate=lambda predict: {"mean": float(predict(torch.ones(1, 3, 8, 8)).mean())}
