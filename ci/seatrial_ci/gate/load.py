@@ -52,7 +52,7 @@ def _parse(path: Path, blob: bytes) -> dict[str, Any]:
     except ValueError as error:
         if "EOF" in str(error):
             _refuse(path, f"is truncated ({error}); copy it again, or measure again")
-        _refuse(path, f"is not JSON: {error}")
+        _refuse(path, f"is not JSON ({error}); give the trial.json that `seatrial bench` or `seatrial gate` wrote")
     except RecursionError:
         _refuse(path, "is nested too deeply; this is not a trial file")
     if not isinstance(document, dict):

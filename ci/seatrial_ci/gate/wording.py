@@ -55,8 +55,9 @@ def between(low: float | None, high: float | None, unit: Unit) -> str:
 
 
 def _relative(value: float, widest: float) -> str:
-    """Return 0.0124 as '+1.24 %', with one decimal only where ``widest`` is 10 % or more."""
-    return f"{value * 100:+.{1 if abs(widest) >= 0.1 else 2}f} %"
+    """Return 0.0124 as '+1.24 %', with fewer decimals the greater ``widest`` is."""
+    places = 0 if abs(widest) >= 1 else 1 if abs(widest) >= 0.1 else 2
+    return f"{value * 100:+.{places}f} %"
 
 
 def noise(sd: float) -> str:

@@ -13,6 +13,7 @@ from seatrial_ci.gate.wording import between, exact, label, noise, show
         (4_312_345, "ns", "4.31 ms"),
         (-0.50432, "relative", "-50.4 %"),
         (0.00312, "relative", "+0.31 %"),
+        (10.562, "relative", "+1056 %"),
         (59 / 60, "ratio", "98.3 %"),
         (22.29, "dB", "22.3 dB"),
         (0.925, "", "0.925"),
