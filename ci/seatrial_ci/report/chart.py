@@ -13,7 +13,7 @@ from seatrial_ci.statistics.intervals import Floats
 from seatrial_runner.records import Trial
 
 WIDTH, HEIGHT = 720.0, 280.0
-LEFT, RIGHT, TOP, BOTTOM = 64.0, 112.0, 12.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 80.0, 112.0, 12.0, 40.0
 LABEL_GAP = 14.0
 MOST_DOTS = 1000  # of each series; beyond it every k-th is drawn, and the chart says so
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 FLOAT16_MAX = 65504.0
+RECURRENT = ("GRU", "LSTM", "RNN")
 MASKED = -1e30  # attention masks use such values for "minus infinity", and mean it in float16, too
 
 
@@ -85,7 +86,15 @@ def to_static_int8(
     on_progress("correct biases")
     corrected, gain_db = correct_biases(prepared, plain, samples)
     note = f"bias correction: {gain_db:+.1f} dB on the calibration samples" + ("" if gain_db > 0 else ", not used")
-    return (corrected if gain_db > 0 else plain), (f"calibrated on {len(samples)} samples", note)
+    notes = (f"calibrated on {len(samples)} samples", note, *_left_in_float(prepared))
+    return (corrected if gain_db > 0 else plain), notes
+
+
+def _left_in_float(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Say which layers with weights onnxruntime's static quantization leaves as they are."""
+    found = sorted({node.op_type for node in model.graph.node if node.op_type in RECURRENT})
+    advice = "; dynamic INT8 quantizes LSTM" if "LSTM" in found else ""
+    return (f"{', '.join(found)} layers stay in float32{advice}",) if found else ()
 
 
 def _check_some(samples: Sequence[Arrays]) -> None:

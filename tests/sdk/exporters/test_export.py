@@ -84,6 +84,12 @@ def test_an_output_that_is_read_inside_in_float16(tmp_path: Path, profile: Profi
     assert [each.name for each in bundle.manifest.outputs] == ["embedding", "scores"]
 
 
+def test_recurrent_layers_that_stay_in_float_are_noted(tmp_path: Path, profile: Profile) -> None:
+    source = ModelSource(TwoOutputs(), torch.ones(1, 3, 8), calibration=[torch.ones(1, 3, 8)])
+    notes = Bundle.open(export(source, profile("int8"), tmp_path)).manifest.notes
+    assert "LSTM layers stay in float32; dynamic INT8 quantizes LSTM" in notes
+
+
 def test_what_the_manifest_says(tmp_path: Path, profile: Profile) -> None:
     source = classifier(
         weights_licence="CC0-1.0", evaluate=lambda predict: {"mean": float(predict(torch.ones(1, 3, 8, 8)).mean())}
