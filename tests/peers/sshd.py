@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -83,8 +84,9 @@ class Sshd:
     def kill_sessions(self) -> None:
         """Kill the sshd processes of the open sessions, not what they started."""
         for pid in self.sessions():
-            if Path(f"/proc/{pid}/comm").read_text().startswith("sshd"):
-                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it may end meanwhile
+                if Path(f"/proc/{pid}/comm").read_text().startswith("sshd"):
+                    os.kill(pid, signal.SIGKILL)
 
     def new_host_key(self) -> None:
         """Give the server another host key; counts from the next start."""

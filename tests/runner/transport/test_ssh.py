@@ -231,7 +231,7 @@ def test_sshd_killed_mid_run(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(LinkLostError, match="seatrial devices check board"):
-        transport.run(["sh", "-c", f"{' '.join(nap)} & kill $1; wait", "-", *_sessions(sshd)], deadline=soon())
+        transport.run(["sh", "-c", f'{" ".join(nap)} & kill "$@"; wait', "-", *_sessions(sshd)], deadline=soon())
     until(lambda: not running(nap))
     with pytest.raises(LinkLostError):
         transport.run(["true"], deadline=soon())
