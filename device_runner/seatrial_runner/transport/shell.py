@@ -51,7 +51,8 @@ SHA256 = r"""sum256() {
 
 # Reads to the end of its input. (The parentheses: a redirection that fails on `exec` or `:` ends the whole shell. And
 # mksh, Android's shell, hands descriptors above 2 only to programs that name them.)
-# A link that dies leaves the `.part` file for the next attempt; a full disk doesn't.
+# A link that dies leaves the `.part` file for the next attempt; a full disk doesn't. Between our opening the part and
+# our lock on it another push may have finished and renamed it: what we then wrote would land in the good file.
 STORE = (
     SHA256
     + r"""token=$1 limit=$2 part=$3 final=$4 offset=$5 total=$6 digest=$7 mode=$8
@@ -61,6 +62,7 @@ finish() { printf '%s:%d:' "$token" "$1"; printf '%s:%d:' "$token" "$1" >&2; exi
 (: >>"$part") || finish 4
 exec 9>>"$part"
 if command -v flock >/dev/null 2>&1; then flock -n 9 9>&9 || finish 5; fi
+if [ -e /proc/self/fd/9 ]; then [ /proc/self/fd/9 -ef "$part" ] || finish 5; fi
 [ "$offset" -ne 0 ] || : >"$part"
 [ "$(wc -c <"$part")" -eq "$offset" ] || finish 5
 if command -v timeout >/dev/null 2>&1; then set -- timeout -s KILL "$limit" cat; else set -- cat; fi

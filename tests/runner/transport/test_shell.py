@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import shlex
@@ -111,3 +112,18 @@ def test_a_device_with_few_tools(
     monkeypatch.undo()
     lines = subprocess.run(["ps", "axwwo", "stat,args"], capture_output=True, text=True, check=True).stdout
     assert f"sleep 3999.{os.getpid()}" not in lines
+
+
+def test_a_part_that_was_renamed_before_we_locked_it_is_not_written_to(tmp_path: Path) -> None:
+    part, final, shims = tmp_path / "part", tmp_path / "final", tmp_path / "shims"
+    shims.mkdir()
+    part.write_bytes(b"good")
+    # Stands for the other push, which ends between our open and our lock.
+    (shims / "flock").write_text(f'#!/bin/sh\n[ ! -e "{part}" ] || mv "{part}" "{final}"\n')
+    (shims / "flock").chmod(0o755)
+    digest = hashlib.sha256(b"ours!").hexdigest()
+    argv = ["sh", "-c", shell.STORE, "seatrial", "t", "10", str(part), str(final), "0", "5", digest, "600"]
+    path = f"{shims}:{os.environ['PATH']}"
+    done = subprocess.run(argv, input=b"ours!", capture_output=True, env={**os.environ, "PATH": path}, check=True)
+    assert done.stdout.endswith(f"t:{shell.BUSY}:".encode())
+    assert final.read_bytes() == b"good"
