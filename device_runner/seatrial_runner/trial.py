@@ -37,6 +37,11 @@ class RunFailedError(SeatrialError):
         """Whose fault the run's failure is."""
         return self.run.status
 
+    @property
+    def exit_code(self) -> int:  # type: ignore[override]
+        """2 when the user can mend it, else 3."""
+        return 2 if self.run.status == "user_error" else 3
+
 
 @dataclass
 class TrialRunner:

@@ -29,22 +29,29 @@ M = TypeVar("M", bound="BaseModel")
 
 
 def export(
-    source: str | ModelSource, target: str, out: Path | str, *, name: str = "", on_progress: OnStage | None = None
+    source: str | ModelSource,
+    target: str,
+    out: Path | str,
+    *,
+    name: str = "",
+    log: Path | None = None,
+    on_progress: OnStage | None = None,
 ) -> Bundle:
     """Export a model for a target and return the bundle, written below the folder ``out`` as ``NAME.TARGET``.
 
-    ``source`` is ``module:factory``, ``file.py:factory``, a ``.pt2`` file, or a loaded `ModelSource`. Needs the extra
-    ``[export]``. Raises UnknownNameError, ModelError, ExportError.
+    ``source`` is ``module:factory``, ``file.py:factory``, a ``.pt2`` file, or a loaded `ModelSource`. When the model
+    can't be exported, ``log`` (a file) receives the converter's whole error. Needs the extra ``[export]``. Raises
+    UnknownNameError, ModelError, ExportError.
     """
     from seatrial_runner.bundle import Bundle
     from seatrial_targets import registry
 
-    profile = registry.get(target)
+    profile = registry.get(target)  # before the model's code runs, which may take long
     from .exporters import export as run_export
     from .source import load_source
 
     loaded = load_source(source) if isinstance(source, str) else source
-    return Bundle.open(run_export(loaded, profile, Path(out), name=name or None, on_progress=on_progress))
+    return Bundle.open(run_export(loaded, profile, Path(out), name=name or None, log=log, on_progress=on_progress))
 
 
 def bench(

@@ -160,6 +160,18 @@ def test_a_bundle_for_another_machine_is_refused(call: Call, make_bundle: MakeBu
     assert "armv7l" in said.err
 
 
+def test_runs_stay_on_the_cpus_asked_for(call: Call, make_bundle: MakeBundle) -> None:
+    said = call("bench", make_bundle().path, "--device", "local", "--out", "kept.json", "--cpus", "0", *QUICK)
+    assert said.code == 0, said.err
+    assert {run.result.cpus for run in load_trial(Path("kept.json")).runs} == {1}
+
+
+def test_cpus_that_the_device_lacks_are_the_users_fault(call: Call, make_bundle: MakeBundle) -> None:
+    said = call("bench", make_bundle().path, "--device", "local", "--cpus", "1000", *QUICK)
+    assert said.code == 2
+    assert "pinned to the CPUs asked for" in said.err
+
+
 def test_what_is_before_the_error_is_shown(call: Call, make_bundle: MakeBundle) -> None:
     foreign = make_bundle("foreign", target="armv7-cpu-fp32")
     said = call("bench", make_bundle("good").path, foreign.path, "--device", "local", "--out", "kept", *QUICK)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,21 +33,12 @@ def export(screen: Screen, source: str, target: str, out: Path, name: str, log: 
     """Export SOURCE, which is `module:factory`, `file.py:factory` or a `.pt2` file, for a target."""
     _need_extra()
     prepare([log])
+    from seatrial import api
+
     with shown_steps() as stage:
-        bundle = _export(source, target, out, name, log, stage)
+        bundle = api.export(source, target, out, name=name, log=log, on_progress=stage)
     screen.document(described(bundle))
     _say(screen, bundle)
-
-
-def _export(source: str, target: str, out: Path, name: str, log: Path | None, stage: Callable[..., None]) -> Bundle:
-    from seatrial import exporters
-    from seatrial.source import load_source
-    from seatrial_runner.bundle import Bundle
-    from seatrial_targets import registry
-
-    profile = registry.get(target)  # before the model's code runs, which may take long
-    path = exporters.export(load_source(source), profile, out, name=name or None, log=log, on_progress=stage)
-    return Bundle.open(path)
 
 
 def _need_extra() -> None:

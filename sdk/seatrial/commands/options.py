@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,6 +77,9 @@ def plan_options(command: F) -> F:
             metavar="N",
             help="Threads of the runtime.  [default: the target's]",
         ),
+        click.option(
+            "--cpus", callback=cpus, metavar="N,N,...", help="CPUs of the device to run on.  [default: all of them]"
+        ),
         click.option("--memory-runs", type=click.IntRange(min=0), metavar="N", help="Memory runs of each bundle."),
         click.option("--energy-runs", type=click.IntRange(min=0), metavar="N", help="Energy runs of each bundle."),
         click.option("--warmup-seconds", type=_Seconds(0, most_seconds), metavar="S", help="Longest warm-up of a run."),
@@ -88,10 +92,20 @@ def plan_options(command: F) -> F:
     return command
 
 
+def cpus(ctx: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    """Return the numbers of CPUs in ``text``, or None where nothing was given."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", text):
+        raise click.BadParameter(f"{text!r} is not a list of CPU numbers like 0,1")
+    return tuple(int(number) for number in text.split(","))
+
+
 def plan_changes(
     runs: int | None,
     iterations: int | None,
     threads: int | None,
+    cpus: tuple[int, ...] | None,
     memory_runs: int | None,
     energy_runs: int | None,
     warmup_seconds: float | None,
@@ -102,6 +116,7 @@ def plan_changes(
         "solo_runs": runs,
         "solo_iterations": iterations,
         "threads": threads,
+        "cpus": cpus,
         "memory_runs": memory_runs,
         "energy_runs": energy_runs,
         "run_seconds": run_seconds,
