@@ -18,8 +18,9 @@ from seatrial_targets.inventory import Device
 ALL = [
     "here",
     "board",
-    pytest.param("pi", marks=pytest.mark.lab),
-    pytest.param("droid", marks=pytest.mark.lab),
+    # Emulated, so a hundred small tests take minutes; the faults of the lab stay among the fast ones.
+    pytest.param("pi", marks=[pytest.mark.lab, pytest.mark.slow]),
+    pytest.param("droid", marks=[pytest.mark.lab, pytest.mark.slow]),
 ]
 _numbers = itertools.count()
 

@@ -57,6 +57,7 @@ def device(request: pytest.FixtureRequest) -> Device:
     return found
 
 
+@pytest.mark.slow
 def test_cable_pulled_while_a_program_is_silent(
     pi: Device, cable: Callable[[], None], nap: list[str], running: Running, until: Until
 ) -> None:
