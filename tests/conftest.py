@@ -36,7 +36,7 @@ def new_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...,
     if find_sshd() is None:
         if os.geteuid() != 0:
             pytest.skip("needs sshd: apt install openssh-server")
-        lab.build()
+        lab.packages()
     servers: list[Sshd] = []
 
     def start(*options: str) -> Sshd:

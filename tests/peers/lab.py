@@ -17,15 +17,24 @@ REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / ".lab"
 SCRIPT = REPOSITORY / "tests" / "peers" / "lab.sh"
 NEEDS = "needs root: the arm64 device lab"
+NEEDS_MIRROR = "needs Debian, or DEBIAN_MIRROR set to a mirror of it: the arm64 device lab"
 
 
 def require_root() -> None:
     """Skip with one plain notice where the lab can't be; fail instead when SEATRIAL_REQUIRE_LAB is set."""
-    if os.geteuid() == 0 and shutil.which("apt-get") and sys.platform == "linux":
+    missing = _missing()
+    if not missing:
         return
     if os.environ.get("SEATRIAL_REQUIRE_LAB"):
-        pytest.fail(NEEDS)
-    pytest.skip(NEEDS)
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+def _missing() -> str:
+    if os.geteuid() != 0 or not shutil.which("apt-get") or sys.platform != "linux":
+        return NEEDS
+    debian = "\nID=debian\n" in Path("/etc/os-release").read_text()
+    return "" if debian or os.environ.get("DEBIAN_MIRROR") else NEEDS_MIRROR
 
 
 def script(*words: str) -> None:
@@ -43,10 +52,15 @@ def script(*words: str) -> None:
     assert done.returncode == 0, f"lab.sh {' '.join(words)}: {done.returncode}\n{said}"
 
 
-def build() -> None:
-    """Install what the host needs and build the tree, both only once."""
+def packages() -> None:
+    """Install what the host needs, once."""
     FOLDER.mkdir(exist_ok=True)
     script("packages")
+
+
+def build() -> None:
+    """Install what the host needs and build the tree, both only once."""
+    packages()
     script("build", str(FOLDER))
     script("sweep")
 

@@ -22,11 +22,12 @@ packages() {
   RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
 }
 
-mirror() { # the host's own mirror when it is a Debian, else the public one
+mirror() { # the host's own when it is a Debian, else DEBIAN_MIRROR
+  if [ -n "${DEBIAN_MIRROR:-}" ]; then echo "$DEBIAN_MIRROR"; return; fi
   local found
   found=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' |
     awk '$2 !~ /security|updates/ && $1 ~ /debian\/?$/ && !seen++ {print $1}')
-  echo "${found:-http://deb.debian.org/debian}"
+  echo "${found:?this host has no Debian mirror: set DEBIAN_MIRROR}"
 }
 
 build() {
