@@ -176,8 +176,10 @@ def test_energy_is_read_from_a_counter_on_the_device(pi: Device, pi_board: lab.L
         pi_board.shell("rm -rf /sys/class/hwmon/hwmon0")
     trial = runner.trial
     assert (trial.meter.id, trial.meter.kind, trial.meter.wraps_at) == ("hwmon:double:energy1", "counter", None)
-    figure = energy_per_inference(trial.of("energy")[0].result.energy, trial.meter)
+    windows = trial.of("energy")[0].result.energy
+    figure = energy_per_inference(windows, trial.meter)
     assert not isinstance(figure, str), figure
-    # The counter advances at a steady rate, whatever the model does: what is drawn while idle is all that is drawn.
-    assert figure.gross_mj > 0
-    assert abs(figure.net_mj) < figure.gross_mj / 2
+    # How fast the double counts depends on how busy the emulator is; all that was counted bounds what the burst took.
+    counted_uj = windows.samples[-1].values[0] - windows.samples[0].values[0]
+    assert 0 < figure.gross_mj * windows.inferences * 1000 <= counted_uj
+    assert figure.idle_mw > 0
