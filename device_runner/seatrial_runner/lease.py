@@ -20,6 +20,7 @@ from pathlib import Path
 from seatrial_targets.errors import DeviceError, DiskFullError, LeaseHeldError, SeatrialError
 
 from .deadline import Deadline
+from .printable import printable
 from .transport.base import Completed, Transport
 
 HELD, LOST = 73, 75  # exit codes of the scripts below, clear of the shell's own
@@ -187,12 +188,6 @@ def holder() -> str:
     """Return who we are, for others to read: user@host and process id."""
     user = os.environ.get("USER") or str(os.getuid())
     return re.sub(r"[^\w.@-]", "_", f"{user}@{socket.gethostname()}") + f" (process {os.getpid()})"
-
-
-def printable(data: bytes, limit: int = 400) -> str:
-    """Return device output as one line that is safe to show: no control characters, bounded."""
-    text = data[: limit * 4].decode("utf-8", "replace").strip()
-    return "".join(c if c.isprintable() else " " for c in text)[:limit]
 
 
 def _script(transport: Transport, script: str, *arguments: str) -> Completed:

@@ -13,7 +13,8 @@ from seatrial_targets.errors import AgentError, DeviceError, DiskFullError, Seat
 
 from .deadline import Deadline
 from .job import Job
-from .lease import LONGEST_SECONDS, RENEW, Lease, printable, refuse_lost
+from .lease import LONGEST_SECONDS, RENEW, Lease, refuse_lost
+from .printable import printable
 from .records import AgentResult, Run, RunKind
 from .runtime.base import Runtime
 from .transport.base import Completed, Transport

@@ -6,7 +6,7 @@ from seatrial_targets.errors import DeviceError, DiskFullError
 
 from .. import lease as leases
 from ..deadline import Deadline
-from ..lease import printable
+from ..printable import printable
 from ..run import sweep
 from ..transport.base import Transport
 

@@ -10,7 +10,7 @@ from typing import Any
 from seatrial_targets.errors import DeviceError
 
 from ..deadline import Deadline
-from ..lease import printable
+from ..printable import printable
 from ..records import DeviceState
 from ..transport.base import Transport
 

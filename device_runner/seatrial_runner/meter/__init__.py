@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..deadline import Deadline
-from ..lease import printable
+from ..printable import printable
 from ..records import MeterInfo
 from ..transport.base import Transport
 from .base import EnergyFigure, Meter, energy_per_inference

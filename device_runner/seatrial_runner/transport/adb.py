@@ -25,7 +25,7 @@ from seatrial_targets.errors import (
 from ..deadline import Deadline
 from . import pipes, shell
 from .remote import ShellTransport, Upload
-from .shell import MarkedStream, printable
+from .shell import MarkedStream, last_words
 
 if TYPE_CHECKING:
     from seatrial_targets.inventory import Device
@@ -136,7 +136,7 @@ def _connect(adb: str, serial: str, name: str, deadline: Deadline) -> None:
         if serial in _states(adb, deadline):
             return  # it is there, but unauthorized or offline: explained later
         raise UnreachableError(
-            f"{name}: {printable(said.encode())}; is it on this network, with 'adb tcpip {_PORT}' or wireless "
+            f"{name}: {last_words(said.encode())}; is it on this network, with 'adb tcpip {_PORT}' or wireless "
             f"debugging switched on?"
         )
 

@@ -74,7 +74,7 @@ class ShellTransport(Transport):
     def _code(self, streams: tuple[shell.MarkedStream, shell.MarkedStream], doing: str, words: str) -> int:
         codes = streams[0].code, streams[1].code
         if codes[0] is None or codes[1] is None:
-            heard = shell.printable(streams[0].rest() + streams[1].rest())
+            heard = shell.last_words(streams[0].rest() + streams[1].rest())
             said = "; ".join(part for part in (words, heard and f"it printed: {heard}") if part)
             raise LinkLostError(
                 f"{doing}: the connection ended before the program did{said and f' ({said})'}; "
@@ -139,7 +139,7 @@ class ShellTransport(Transport):
         return self._code(streams, doing, words), err.value()
 
     def _not_stored(self, code: int, said: bytes, source: Path, remote: str) -> NoReturn:
-        heard = shell.printable(said)
+        heard = shell.last_words(said)
         where = f"{shell.clean(remote)} on {self.name}"
         if b"No space left" in said or b"quota exceeded" in said:
             raise DiskFullError(
@@ -175,7 +175,7 @@ class ShellTransport(Transport):
         err = shell.Bounded(_SMALL_OUTPUT, lambda: self._too_long(["cat", remote], _SMALL_OUTPUT))
         if self._marked_run(argv, b"", out, err, deadline):
             raise DeviceError(
-                f"{shell.clean(remote)} on {self.name}: {shell.printable(err.value()) or 'could not be read'}"
+                f"{shell.clean(remote)} on {self.name}: {shell.last_words(err.value()) or 'could not be read'}"
             )
         return out.size
 
@@ -202,7 +202,7 @@ class ShellTransport(Transport):
         return self.run(argv, deadline=deadline, max_output=_SMALL_OUTPUT)
 
     def _refused(self, done: Completed, what: str) -> NoReturn:
-        heard = shell.printable(done.stderr) or f"exit code {done.returncode}"
+        heard = shell.last_words(done.stderr) or f"exit code {done.returncode}"
         if "No space left" in heard or "quota exceeded" in heard:
             raise DiskFullError(f"{self.name}: {what}: {heard}; free some space there")
         raise DeviceError(f"{self.name}: {what}: {heard}; set another 'root' for the device in devices.yaml")

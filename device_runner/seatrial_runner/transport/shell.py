@@ -13,6 +13,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
 
+from ..printable import printable
+
 # Every program runs in a session of its own, so that it can be killed with all its children. Its end comes from
 # three sides: `timeout` on the device (the deadline, also when the link is silently dead), the end of our standard
 # input (the host closed the connection, was killed, or sshd/adbd died), or its own end. The feeder hands over exactly
@@ -117,7 +119,6 @@ printf %s "$root"
 """
 
 TOKEN_BYTES = 16
-_PRINTED = 400  # characters of a device's own words in an error message
 
 
 def new_token() -> str:
@@ -130,16 +131,14 @@ def command(script: str, *arguments: str) -> str:
     return "exec " + shlex.join(["sh", "-c", script, "seatrial", *arguments])
 
 
-def printable(raw: bytes) -> str:
-    """Return the end of what a device printed, without control characters, fit for a terminal."""
-    text = raw.decode("utf-8", "replace")
-    text = "".join(char if char.isprintable() else " " for char in text)
-    return " ".join(text.split())[-_PRINTED:]
+def last_words(raw: bytes) -> str:
+    """Return the end of what a device printed, where the reason of a failure stands, fit for a terminal."""
+    return printable(raw, end=True)
 
 
 def clean(text: str) -> str:
     """Return a name or a command as it can be shown on a terminal."""
-    return printable(text.encode("utf-8", "replace"))
+    return last_words(text.encode("utf-8", "replace"))
 
 
 def exit_code(code: int) -> int:

@@ -73,13 +73,13 @@ def test_exit_codes(status: int, code: int) -> None:
 
 
 def test_a_devices_words_can_not_move_the_cursor() -> None:
-    said = shell.printable(b"\x1b]0;title\x07 \x1b[2J\r\nlast\xff\xfe line\x00\xc2\x9b31m")
+    said = shell.last_words(b"\x1b]0;title\x07 \x1b[2J\r\nlast\xff\xfe line\x00\xc2\x9b31m")
     assert said.isprintable()
     assert "last" in said
 
 
 def test_long_words_are_cut() -> None:
-    assert len(shell.printable(b"x" * 10_000)) == 400
+    assert len(shell.last_words(b"x" * 10_000)) == 400
     assert len(shell.quoted(["x" * 10_000])) == 80
 
 
