@@ -13,7 +13,7 @@ endif
 MODEL := seatrial.demo.efficientnet_lite0:build
 BUNDLE := $(OUT)/bundles/efficientnet-lite0.$(ARCH)-cpu
 
-.PHONY: help demo test test-all lint venv agents agents-check clean
+.PHONY: help demo test test-all lint venv agents agents-check compiler clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -42,6 +42,10 @@ agents: venv
 agents-check: venv
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[agents]'
 	$(BIN)/python -m seatrial_runner.agent.build --check
+
+# NVIDIA's parser and compiler (360 MB), against which the slow tests hold the linter's rules.
+compiler: venv
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[tensorrt-check]'
 
 venv: $(VENV)/.ready
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from .api import bench, export, gate, judge_file
     from .source import ModelSource, load_source
+    from .verify.tensorrt.files import lint
 
 # Resolved on first use, so that `import seatrial` and `seatrial --help` load neither pydantic nor torch.
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "export": "seatrial.api",
     "gate": "seatrial.api",
     "judge_file": "seatrial.api",
+    "lint": "seatrial.verify.tensorrt.files",
     "load_source": "seatrial.source",
 }
 
@@ -54,6 +56,7 @@ __all__ = [
     "export",
     "gate",
     "judge_file",
+    "lint",
     "load_source",
 ]
 

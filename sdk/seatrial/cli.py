@@ -30,6 +30,7 @@ class Entry(NamedTuple):
 
 TABLE = {
     "export": Entry("seatrial.commands.export:export", "Export a model for a target, as a bundle"),
+    "lint": Entry("seatrial.commands.lint:lint", "Check an ONNX file by the rules of TensorRT"),
     "bench": Entry("seatrial.commands.bench:bench", "Measure bundles on a device"),
     "gate": Entry("seatrial.commands.gate:gate", "Judge a bundle: PASS, FAIL, INCONCLUSIVE or INVALID"),
     "report": Entry("seatrial.commands.report:report", "Write reports of a recorded trial"),

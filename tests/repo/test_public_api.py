@@ -25,6 +25,7 @@ PUBLIC = {
     "export",
     "gate",
     "judge_file",
+    "lint",
     "load_source",
 }
 
