@@ -49,6 +49,18 @@ def percentiles(trial: Trial, bundle: BundleRole, level: float) -> Series:
     return _series(trial, trial.of("solo", bundle), figure, "solo")
 
 
+def throughputs(trial: Trial, bundle: BundleRole) -> Series:
+    """Return inferences per second of each solo run of ``bundle``: one after the other, without a pause."""
+
+    def figure(run: Run) -> float:
+        samples = agent_arm(run, bundle).wall_ns
+        if not samples:
+            raise ValueError(f"run {run.index} holds no inferences")
+        return 1e9 / _positive(float(np.mean(np.asarray(samples, dtype=np.float64))), run)
+
+    return _series(trial, trial.of("solo", bundle), figure, "solo")
+
+
 def cold_loads(trial: Trial, bundle: BundleRole) -> Series:
     """Return, in ns, session creation plus first inference of each solo run of ``bundle``: fresh process, one model."""
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
-from seatrial_ci.figures import Series, cold_loads, drift_within, energies, peak_memory, percentiles
+from seatrial_ci.figures import (
+    BundleRole,
+    Series,
+    cold_loads,
+    drift_within,
+    energies,
+    peak_memory,
+    percentiles,
+    throughputs,
+)
 from seatrial_ci.gate.settings import GateSettings
 from seatrial_ci.gate.verdict import Check, Outcome, Unit
 from seatrial_ci.gate.wording import between, exact, label, show
@@ -33,6 +42,13 @@ class Judged:
     more: int = 0
 
 
+class SeriesOf(Protocol):
+    """What gives a metric's figures, one per run, of a bundle."""
+
+    def __call__(self, trial: Trial, bundle: BundleRole, /) -> Series:
+        """Return the figures of ``bundle`` in ``trial``."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A figure that is judged over runs: its name, unit, kind of run, and how to get it and its looks."""
@@ -40,26 +56,26 @@ class Metric:
     name: str
     unit: Unit
     kind: RunKind
-    series: Callable[[Trial], Series]
+    series: SeriesOf
     least_runs: int = 2
+    most: bool = True  # the limit is the most that is allowed; False: the least
     timed: bool = True  # spoiled by throttling; memory is not
     drifts: bool = False  # samples within a run can be looked at for drift
 
 
 def _percentile(name: str, level: float) -> Metric:
     runs = support_of(level).runs
-    return Metric(name, "ns", "solo", lambda trial: percentiles(trial, CANDIDATE, level), runs, drifts=True)
+    return Metric(name, "ns", "solo", lambda trial, bundle: percentiles(trial, bundle, level), runs, drifts=True)
 
 
 METRICS: dict[str, Metric] = {
     "latency_p50_ns": _percentile("latency_p50", 0.5),
     "latency_p90_ns": _percentile("latency_p90", 0.9),
     "latency_p99_ns": _percentile("latency_p99", 0.99),
-    "cold_load_ns": Metric("cold_load", "ns", "solo", lambda trial: cold_loads(trial, CANDIDATE)),
-    "peak_memory_bytes": Metric(
-        "peak_memory", "bytes", "memory", lambda trial: peak_memory(trial, CANDIDATE), timed=False
-    ),
-    "energy_per_inference_mj": Metric("energy_per_inference", "mJ", "energy", lambda trial: energies(trial, CANDIDATE)),
+    "cold_load_ns": Metric("cold_load", "ns", "solo", cold_loads),
+    "throughput_per_s": Metric("throughput", "per s", "solo", throughputs, most=False, drifts=True),
+    "peak_memory_bytes": Metric("peak_memory", "bytes", "memory", peak_memory, timed=False),
+    "energy_per_inference_mj": Metric("energy_per_inference", "mJ", "energy", energies),
 }
 
 
@@ -71,7 +87,7 @@ def judge_measured(
         limit = getattr(budgets, field)
         if limit is None:
             continue
-        judged = judge_limit(metric, metric.series(trial), float(limit), settings)
+        judged = judge_limit(metric, metric.series(trial, CANDIDATE), float(limit), settings)
         yield _spoiled(judged, problems) if problems and metric.timed else judged
 
 
@@ -133,12 +149,17 @@ def _look(metric: Metric, series: Series, look: int, limit: float, alpha: float,
     found = run_interval(series.values[:look], alpha)
     drift = _drift(metric, series, look, settings)
     low, high = found.low / math.exp(drift), found.high * math.exp(drift)
-    outcome = Outcome.FAIL if low > limit else Outcome.PASS if high <= limit else Outcome.INCONCLUSIVE
+    outcome = _outcome(metric, low, high, limit)
     if outcome is Outcome.INCONCLUSIVE and drift and not found.low <= limit < found.high:
         outcome = Outcome.INVALID
     message = _sentence(metric, found, low, high, limit, outcome, drift)
     check = _check(metric, limit, outcome, message, found, (low, high))
     return check.model_copy(update={"confidence": 1 - alpha})
+
+
+def _outcome(metric: Metric, low: float, high: float, limit: float) -> Outcome:
+    kept, broken = (high <= limit, low > limit) if metric.most else (low >= limit, high < limit)
+    return Outcome.FAIL if broken else Outcome.PASS if kept else Outcome.INCONCLUSIVE
 
 
 def _drift(metric: Metric, series: Series, look: int, settings: GateSettings) -> float:
@@ -155,8 +176,8 @@ def _sentence(
     metric: Metric, found: RunInterval, low: float, high: float, limit: float, outcome: Outcome, drift: float
 ) -> str:
     how = {
-        Outcome.PASS: "is within",
-        Outcome.FAIL: "is over",
+        Outcome.PASS: "is within" if metric.most else "is at least",
+        Outcome.FAIL: "is over" if metric.most else "is below",
         Outcome.INVALID: "drifted too much to be held against",
         Outcome.INCONCLUSIVE: "can't be told from",
     }[outcome]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from seatrial_ci.gate.absolute import Judged, judge_measured, judge_stated
+from seatrial_ci.gate.others import judge_others
 from seatrial_ci.gate.relative import chosen, judge_regression, order_note
 from seatrial_ci.gate.settings import GateSettings
 from seatrial_ci.gate.state import notes, timing_problems, trial_problems
-from seatrial_ci.gate.verdict import Check, Outcome, Verdict, worst
+from seatrial_ci.gate.verdict import Check, Outcome, Verdict, outcome_of
 from seatrial_ci.statistics.sequential import SequentialRule
 from seatrial_runner.records import Trial
 from seatrial_targets.errors import UserError
@@ -44,17 +45,17 @@ def judge(trial: Trial, budgets: Budgets, settings: GateSettings = DEFAULT) -> V
 
     What has a budget but was not measured is INVALID, never passed. Raises UserError when there is nothing to judge.
     """
-    checks = [judged.check for judged in _judged(trial, budgets, settings)]
+    checks = [_severity(judged.check, budgets) for judged in _judged(trial, budgets, settings)]
     if not checks:
         raise UserError("nothing to judge: give a budgets file with at least one limit, or a baseline")
     checks += [Check(metric="trial", outcome=Outcome.INVALID, message=p) for p in trial_problems(trial, settings)]
-    outcome = worst(check.outcome for check in checks)
+    outcome = outcome_of(checks)
     baseline = trial.bundles.get("baseline")
     return Verdict(
         outcome=outcome,
-        reasons=tuple(check.message for check in checks if check.outcome is outcome),
+        reasons=tuple(c.message for c in checks if c.outcome is outcome and c.severity == "block"),
         checks=tuple(checks),
-        notes=(*notes(trial), *order_note(trial), *_not_compared(trial, budgets)),
+        notes=(*notes(trial), *order_note(trial), *_not_compared(trial, budgets), *_warnings(checks)),
         stamp=trial.device.stamp,
         trial_id=trial.id,
         device=trial.device.name,
@@ -72,7 +73,7 @@ def runs_wanted(trial: Trial, budgets: Budgets, settings: GateSettings = DEFAULT
     """
     most = {"duet": 0, "solo": 0, "memory": 0, "energy": 0}
     for judged in _judged(trial, budgets, settings):
-        if judged.kind:
+        if judged.kind and _may_wait_for(judged.check, budgets):
             most[judged.kind] = max(most[judged.kind], judged.more)
     separate = chosen(trial, settings) == "separate"
     duets, pairs = (0, most["duet"]) if separate else (most["duet"], 0)
@@ -83,6 +84,7 @@ def _judged(trial: Trial, budgets: Budgets, settings: GateSettings) -> Iterator[
     problems = timing_problems(trial, settings)
     yield from judge_measured(trial, budgets, settings, problems)
     yield from judge_stated(trial, budgets)
+    yield from judge_others(trial, budgets, settings, problems)
     wanted = budgets.regression
     if wanted is not None and "baseline" in trial.bundles:
         rule = SequentialRule(wanted.ignore, wanted.margin, settings.looks, settings.alpha, settings.beta)
@@ -90,6 +92,26 @@ def _judged(trial: Trial, budgets: Budgets, settings: GateSettings) -> Iterator[
     elif wanted is not None and "regression" in budgets.model_fields_set:
         text = "the budgets want a comparison, but the trial has no baseline; name one with --baseline"
         yield Judged(Check(metric="latency_regression", outcome=Outcome.INVALID, message=text, unit="relative"))
+
+
+def metric_of(check: str) -> str:
+    """Return the metric that a check is about: both 'peak_memory' and 'peak_memory_regression' are peak_memory."""
+    name = check.partition(" ")[0]
+    return name if name == "latency_regression" else name.removesuffix("_regression")
+
+
+def _severity(check: Check, budgets: Budgets) -> Check:
+    return check.model_copy(update={"severity": "warn"}) if metric_of(check.metric) in budgets.warn else check
+
+
+def _may_wait_for(check: Check, budgets: Budgets) -> bool:
+    """A metric that only warns is judged by the runs that there are; nobody waits for more."""
+    return metric_of(check.metric) not in budgets.warn
+
+
+def _warnings(checks: list[Check]) -> tuple[str, ...]:
+    found = [c for c in checks if c.severity == "warn" and c.outcome is not Outcome.PASS]
+    return tuple(f"warning only, {c.outcome.value}: {c.message}" for c in found)
 
 
 def _not_compared(trial: Trial, budgets: Budgets) -> tuple[str, ...]:

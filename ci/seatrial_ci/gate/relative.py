@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from scipy.special import stdtrit
-
 from seatrial_ci.figures import Comparison, Series, comparison_of, duet_log_ratios, percentiles, separate_log_ratios
 from seatrial_ci.gate.absolute import Judged
 from seatrial_ci.gate.settings import GateSettings
 from seatrial_ci.gate.verdict import Check, Outcome
 from seatrial_ci.gate.wording import between, exact, show
+from seatrial_ci.statistics.runs import log_ratio_interval
 from seatrial_ci.statistics.sequential import Look, Replay, SequentialRule, replay
 from seatrial_ci.statistics.validity import established_trend
 from seatrial_runner.records import Trial
@@ -60,16 +58,11 @@ def solo_log_ratio(trial: Trial) -> tuple[float, float, float] | None:
 
     None when there are fewer than 3 solo runs of either bundle. Welch-Satterthwaite degrees of freedom.
     """
-    logs = [np.log(s.values) for s in (percentiles(trial, "candidate", 0.5), percentiles(trial, "baseline", 0.5))]
-    if min(len(x) for x in logs) < 3:
+    sides = [percentiles(trial, name, 0.5).values for name in ("candidate", "baseline")]
+    if min(len(x) for x in sides) < 3:
         return None
-    parts = [float(x.var(ddof=1)) / len(x) for x in logs]
-    estimate, total = float(logs[0].mean() - logs[1].mean()), sum(parts)
-    if total == 0:
-        return estimate, estimate, estimate
-    df = total**2 / sum(part**2 / (len(x) - 1) for part, x in zip(parts, logs, strict=True))
-    half = float(stdtrit(df, 0.995)) * math.sqrt(total)
-    return estimate, estimate - half, estimate + half
+    found = log_ratio_interval(sides[0], sides[1], 0.005, 0.005)
+    return found.estimate, found.low, found.high
 
 
 def contradiction(trial: Trial, method: Comparison, look: Look, rule: SequentialRule) -> tuple[str, ...]:

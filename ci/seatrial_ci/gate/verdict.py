@@ -1,7 +1,10 @@
 """What a gate says, with its evidence.
 
 History of the format (key ``schema``):
-- ``seatrial.verdict/1``: first.
+- ``seatrial.verdict/1``: first. Since then checks have gained ``severity`` and verdicts ``model``, with defaults.
+
+History of the format of a policy's verdict:
+- ``seatrial.policy-verdict/1``: first.
 """
 
 from __future__ import annotations
@@ -14,7 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 VERDICT_SCHEMA: Literal["seatrial.verdict/1"] = "seatrial.verdict/1"
 RULE = "sequential-trimmed-t/1"  # changes when the same trial could get another verdict
-Unit = Literal["ns", "bytes", "mJ", "dB", "ratio", "relative", ""]
+POLICY_SCHEMA: Literal["seatrial.policy-verdict/1"] = "seatrial.policy-verdict/1"
+Unit = Literal["ns", "bytes", "mJ", "dB", "ratio", "relative", "per s", "points", ""]
+Severity = Literal["block", "warn"]
 
 
 class Outcome(StrEnum):
@@ -49,6 +54,7 @@ class Check(Frozen):
     metric: str
     outcome: Outcome
     message: str
+    severity: Severity = "block"
     unit: Unit = ""
     value: float | None = None
     low: float | None = None
@@ -65,9 +71,10 @@ class Check(Frozen):
 
 
 class Verdict(Frozen):
-    """The outcome is that of the worst check.
+    """The outcome is that of the worst check that blocks.
 
-    ``target`` is the candidate's; ``stamp`` names what is not real hardware, or is empty.
+    ``model`` is its name in a policy, or empty; ``target`` is the candidate's; ``stamp`` names what is not real
+    hardware, or is empty.
     """
 
     schema_: Literal["seatrial.verdict/1"] = Field(default=VERDICT_SCHEMA, alias="schema")
@@ -82,6 +89,7 @@ class Verdict(Frozen):
     target: str
     candidate: str
     baseline: str = ""
+    model: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -92,6 +100,29 @@ class Verdict(Frozen):
     def fit_as_baseline(self) -> bool:
         """True when the candidate may serve as a later baseline: it passed, on real hardware."""
         return self.outcome is Outcome.PASS and not self.stamp
+
+
+class PolicyVerdict(Frozen):
+    """One verdict over several: a model on a device each. Its outcome is that of the worst."""
+
+    schema_: Literal["seatrial.policy-verdict/1"] = Field(default=POLICY_SCHEMA, alias="schema")
+    policy: str
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """What a command ends with."""
+        return self.outcome.exit_code
+
+
+def outcome_of(checks: Iterable[Check]) -> Outcome:
+    """Return the outcome of a verdict: the worst of the checks that block; PASS when all of them only warn."""
+    found = tuple(checks)
+    blocking = [check.outcome for check in found if check.severity == "block"]
+    return worst(blocking) if blocking or not found else Outcome.PASS
 
 
 def worst(outcomes: Iterable[Outcome]) -> Outcome:

@@ -28,6 +28,8 @@ def show(value: float | None, unit: Unit) -> str:
         return f"{value * 100:.1f} %"
     if unit == "dB":
         return f"{value:.1f} dB"
+    if unit in ("per s", "points"):
+        return f"{value:.4g} {unit}"
     shown = {"ns": format_duration, "bytes": format_size, "mJ": format_energy}.get(unit)
     return shown(value) if shown else f"{value:.4g}"
 
@@ -38,6 +40,8 @@ def exact(value: float | None, unit: Unit) -> str:
         return "-"
     if unit in ("relative", "ratio"):
         return f"{value * 100:{'+' if unit == 'relative' else ''}g} %"
+    if unit in ("per s", "points"):
+        return f"{value:.9g} {unit}"
     _, _, suffix = show(value, unit).rpartition(" ")
     return f"{value / FACTORS.get(suffix, 1):.9g} {suffix if unit else ''}".rstrip()
 

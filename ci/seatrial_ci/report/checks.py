@@ -27,7 +27,9 @@ def limit_of(check: Check) -> str:
         return f"ignore {exact(check.ignore, 'ratio')}, margin {exact(check.margin, 'ratio')}"
     if check.limit is None:
         return "-"
-    return f"{'at most' if check.unit in ('ns', 'bytes', 'mJ') else 'at least'} {exact(check.limit, check.unit)}"
+    return (
+        f"{'at most' if check.unit in ('ns', 'bytes', 'mJ', 'points') else 'at least'} {exact(check.limit, check.unit)}"
+    )
 
 
 def evidence_of(check: Check) -> str:

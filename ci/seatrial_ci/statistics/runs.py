@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +21,43 @@ class RunInterval:
     high: float
     sd: float
     runs: int
+
+
+@dataclass(frozen=True)
+class LogRatio:
+    """ln(one / other) of two sets of figures, its one-sided bounds, and the sd between runs, pooled."""
+
+    estimate: float
+    low: float
+    high: float
+    sd: float
+
+
+def log_ratio_interval(one: ArrayLike, other: ArrayLike, alpha: float, beta: float) -> LogRatio:
+    """Return ln(one / other) of shape (n,) and (m,) positive per-run figures: lower bound at 1 - alpha, upper 1 - beta.
+
+    Welch's t on the logs, Welch-Satterthwaite degrees of freedom (B. L. Welch, The generalization of Student's
+    problem when several different population variances are involved, Biometrika 34, 1947). Raises ValueError for
+    fewer than 2 figures on a side or figures that are not positive.
+    """
+    sides = [np.asarray(values, dtype=np.float64) for values in (one, other)]
+    if min(x.size for x in sides) < 2:
+        raise ValueError(f"{sides[0].size} and {sides[1].size} runs; at least 2 of each are needed")
+    if not all((np.isfinite(x) & (x > 0)).all() for x in sides):
+        raise ValueError("figures must be positive and finite")
+    logs = [np.log(x) for x in sides]
+    parts = [float(x.var(ddof=1)) / x.size for x in logs]
+    estimate, total = float(logs[0].mean() - logs[1].mean()), sum(parts)
+    if total == 0:
+        return LogRatio(estimate, estimate, estimate, 0.0)
+    df = total**2 / sum(part**2 / (x.size - 1) for part, x in zip(parts, logs, strict=True))
+    low, high = (float(stdtrit(df, 1 - level)) * math.sqrt(total) for level in (alpha, beta))
+    return LogRatio(estimate, estimate - low, estimate + high, _pooled_sd(logs))
+
+
+def _pooled_sd(logs: Sequence[np.ndarray[Any, Any]]) -> float:
+    squares = sum(float(((x - x.mean()) ** 2).sum()) for x in logs)
+    return math.sqrt(squares / sum(x.size - 1 for x in logs))
 
 
 def run_interval(figures: ArrayLike, alpha: float) -> RunInterval:
