@@ -1,7 +1,7 @@
 """What was measured, as it is kept: raw, in ns and bytes, immutable. Statistics are computed from it on read.
 
 History of the format of trial.json (key ``schema``):
-- ``seatrial.trial/1``: first.
+- ``seatrial.trial/1``: first. Since then bundles have gained ``toolchain`` and ``runtime_settings``, with defaults.
 """
 
 from __future__ import annotations
@@ -185,6 +185,8 @@ class BundleInfo(Record):
     size_bytes: Bytes
     parity: dict[str, float] = Field(default_factory=dict)  # sqnr_db, max_abs, top1_agreement, ...
     accuracy: dict[str, float] = Field(default_factory=dict)
+    toolchain: dict[Text, Text] = Field(default_factory=dict)  # versions it was exported with; empty: not recorded
+    runtime_settings: dict[Text, Text] = Field(default_factory=dict)  # what its target asks of the runtime
 
 
 class Trial(Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -271,4 +272,12 @@ def bundle_info(bundle: Bundle) -> BundleInfo:
         size_bytes=manifest.size_bytes,
         parity=manifest.parity,
         accuracy=manifest.accuracy,
+        toolchain=manifest.toolchain,
+        runtime_settings=_runtime_settings(bundle),
     )
+
+
+def _runtime_settings(bundle: Bundle) -> dict[str, str]:
+    runtime = profile_of(bundle).runtime
+    wanted = runtime.model_dump(mode="json", include={"providers", "threads", "spin", "optimization", "config"})
+    return {"runtime": runtime.name, **{key: json.dumps(value, sort_keys=True) for key, value in wanted.items()}}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seatrial_targets.profile import TargetProfile
 
     from .api import bench, export, gate, judge_file
+    from .policies import gate_policy, judge_policy_files
     from .source import ModelSource, load_source
     from .verify.tensorrt.files import lint
 
@@ -37,7 +38,9 @@ _HOMES = {
     "bench": "seatrial.api",
     "export": "seatrial.api",
     "gate": "seatrial.api",
+    "gate_policy": "seatrial.policies",
     "judge_file": "seatrial.api",
+    "judge_policy_files": "seatrial.policies",
     "lint": "seatrial.verify.tensorrt.files",
     "load_source": "seatrial.source",
 }
@@ -55,7 +58,9 @@ __all__ = [
     "bench",
     "export",
     "gate",
+    "gate_policy",
     "judge_file",
+    "judge_policy_files",
     "lint",
     "load_source",
 ]

@@ -106,6 +106,7 @@ def gate(
     """
     from seatrial_ci.gate import GateSettings, judge
     from seatrial_ci.gate.live import measure_until_decided
+    from seatrial_ci.gate.plan import check_stated, enough
     from seatrial_runner.bundle import Bundle
     from seatrial_runner.plan import quiet
     from seatrial_runner.trial import open_trial
@@ -115,10 +116,12 @@ def gate(
     if baseline is None and not limits.model_dump(exclude_defaults=True):
         raise UserError("nothing to judge: give a budgets file with at least one limit, or a baseline")
     settings = settings or GateSettings()
+    check_stated(limits, bundles["candidate"])
+    wanted = _plan(bundles["candidate"], {"comparison": settings.comparison} | dict(plan or {}))
     with open_trial(
         _device(device, inventory),
         bundles,  # type: ignore[arg-type]
-        _plan(bundles["candidate"], {"comparison": settings.comparison} | dict(plan or {})),
+        enough(wanted, limits, plan or {}),
         out=out,
         resume=resume,
         on_event=on_event or quiet,

@@ -24,7 +24,9 @@ PUBLIC = {
     "bench",
     "export",
     "gate",
+    "gate_policy",
     "judge_file",
+    "judge_policy_files",
     "lint",
     "load_source",
 }

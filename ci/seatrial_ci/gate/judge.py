@@ -12,7 +12,6 @@ from seatrial_ci.gate.relative import chosen, judge_regression, order_note
 from seatrial_ci.gate.settings import GateSettings
 from seatrial_ci.gate.state import notes, timing_problems, trial_problems
 from seatrial_ci.gate.verdict import Check, Outcome, Verdict, outcome_of
-from seatrial_ci.statistics.sequential import SequentialRule
 from seatrial_runner.records import Trial
 from seatrial_targets.errors import UserError
 
@@ -87,8 +86,7 @@ def _judged(trial: Trial, budgets: Budgets, settings: GateSettings) -> Iterator[
     yield from judge_others(trial, budgets, settings, problems)
     wanted = budgets.regression
     if wanted is not None and "baseline" in trial.bundles:
-        rule = SequentialRule(wanted.ignore, wanted.margin, settings.looks, settings.alpha, settings.beta)
-        yield judge_regression(trial, rule, settings, problems)
+        yield judge_regression(trial, settings.rule(wanted.ignore, wanted.margin), settings, problems)
     elif wanted is not None and "regression" in budgets.model_fields_set:
         text = "the budgets want a comparison, but the trial has no baseline; name one with --baseline"
         yield Judged(Check(metric="latency_regression", outcome=Outcome.INVALID, message=text, unit="relative"))

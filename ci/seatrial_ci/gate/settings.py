@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from seatrial_ci.statistics.sequential import SequentialRule
+
 
 def _rising(looks: tuple[int, ...]) -> tuple[int, ...]:
     if not looks or any(b <= a for a, b in pairwise(looks)):
@@ -22,6 +24,7 @@ Runs = Annotated[int, Field(ge=2, le=10_000)]
 class GateSettings(BaseModel):
     """Error rates hold over all looks of one metric: alpha for a false FAIL, beta for a false PASS.
 
+    ``pair_alpha`` is that of the comparison with the baseline where it differs (in a policy of many cells).
     ``drift_limit``: a drift that is surely greater than this, relative, spoils a comparison and widens the bounds
     of an absolute figure. ``least_battery_percent``: below it phones throttle (AndroidX Benchmark refuses, too).
     """
@@ -32,7 +35,12 @@ class GateSettings(BaseModel):
     solo_looks: Annotated[tuple[Runs, ...], AfterValidator(_rising)] = (3, 5, 10, 20)
     alpha: Probability = 0.01
     beta: Probability = 0.01
+    pair_alpha: Probability | None = None
     drift_limit: Annotated[float, Field(gt=0, lt=1)] = 0.02
     least_battery_percent: Annotated[float, Field(ge=0, le=100)] = 25.0
     most_invalid_runs: Annotated[float, Field(ge=0, le=1)] = 0.5
     comparison: Literal["auto", "duet", "separate"] = "auto"
+
+    def rule(self, ignore: float, margin: float) -> SequentialRule:
+        """Return the rule for the comparison with a baseline."""
+        return SequentialRule(ignore, margin, self.looks, self.pair_alpha or self.alpha, self.beta)

@@ -54,6 +54,15 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Band:
+    """A shaded stretch from ``start`` to ``end`` pixels across the x axis."""
+
+    start: float
+    end: float
+    group: str
+
+
+@dataclass(frozen=True)
 class Chart:
     """Everything to draw, in pixels. ``path`` holds polylines as (group, points)."""
 
@@ -66,6 +75,7 @@ class Chart:
     x_label: str
     y_label: str
     paths: tuple[tuple[str, str], ...] = ()
+    bands: tuple[Band, ...] = ()
     legend: tuple[tuple[str, str, float], ...] = ()  # (class, text, y)
     width: float = WIDTH
     height: float = HEIGHT

@@ -1,18 +1,21 @@
-"""One self-contained page: the verdict first, its evidence below. No script, no request."""
+"""One self-contained page: the verdict first, its evidence below. No request; readable without its one script."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from seatrial_ci.gate.verdict import Check, Verdict
+from seatrial_ci.gate.verdict import Check, PolicyVerdict, Verdict, worst
 from seatrial_ci.gate.wording import between, label, show
+from seatrial_ci.judgement import Judgement
 from seatrial_ci.report.chart import pair_chart, run_chart
+from seatrial_ci.report.charts_of_runs import pareto_chart, power_charts, trace_chart
 from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reasons, title
-from seatrial_ci.report.rows import INTERVALS, bundle_rows, heading, instant, provenance, state_rows
+from seatrial_ci.report.rows import INTERVALS, bundle_rows, heading, instant, matrix, provenance, state_rows
 from seatrial_ci.summary import summarise
 from seatrial_runner.records import Trial
 from seatrial_targets.errors import UserError
@@ -21,30 +24,54 @@ if TYPE_CHECKING:
     from jinja2 import Template
 
 
-def html(verdict: Verdict, trial: Trial) -> str:
-    """Return the page. Raises UserError when jinja2, an optional dependency, is not installed."""
-    style = _read("report.css")
-    summary = summarise(trial)
+def html(judgements: Sequence[Judgement], policy: PolicyVerdict | None = None) -> str:
+    """Return the page: of several judgements an overview first. Raises UserError when jinja2, an extra, is missing."""
+    style, script = _read("report.css"), _read("report.js")
+    outcome = policy.outcome if policy else worst(each.verdict.outcome for each in judgements)
     return _template().render(
-        verdict=verdict,
-        trial=trial,
-        summary=summary,
-        title=title(verdict),
-        baseline=trial.bundles.get("baseline"),
-        reasons=reasons(verdict),
-        bounds_note=bounds_note(verdict),
-        intervals=INTERVALS,
-        headings=[heading(bundle) for bundle in summary.bundles],
+        outcome=outcome.value,
+        heading=policy.policy if policy else title(judgements[0].verdict),
+        many=len(judgements) > 1 or policy is not None,
+        overall=policy,
+        overview=matrix(judgements),
+        pareto=pareto_chart(judgements),
+        cells=[_cell(each, number) for number, each in enumerate(judgements)],
         style=style,
-        policy=_policy(style),
-        checks=[_check(check) for check in verdict.checks],
-        rows=bundle_rows(summary),
-        charts=[chart for chart in (pair_chart(verdict, trial), run_chart(trial)) if chart],
-        states=state_rows(trial),
-        provenance=provenance(trial),
-        lost=[run for run in trial.runs if not run.counts][:50],
-        started=instant(trial.started_unix_ns),
+        script=script,
+        security=_security(style, script),
     )
+
+
+def _cell(judgement: Judgement, number: int) -> dict[str, Any]:
+    """Everything about one verdict that the template shows; only the verdict where nothing was measured."""
+    verdict, trial = judgement.verdict, judgement.trial
+    found: dict[str, Any] = {
+        "id": f"cell{number}",
+        "verdict": verdict,
+        "title": title(verdict),
+        "reasons": reasons(verdict),
+        "bounds_note": bounds_note(verdict),
+        "checks": [_check(check) for check in verdict.checks],
+        "trial": trial,
+    }
+    return found | (_evidence(verdict, trial) if trial is not None else {})
+
+
+def _evidence(verdict: Verdict, trial: Trial) -> dict[str, Any]:
+    summary = summarise(trial)
+    charts = (pair_chart(verdict, trial), run_chart(trial), trace_chart(trial), *power_charts(trial))
+    return {
+        "summary": summary,
+        "baseline": trial.bundles.get("baseline"),
+        "intervals": INTERVALS,
+        "headings": [heading(bundle) for bundle in summary.bundles],
+        "rows": bundle_rows(summary),
+        "charts": [chart for chart in charts if chart],
+        "states": state_rows(trial),
+        "provenance": provenance(trial),
+        "lost": [run for run in trial.runs if not run.counts][:50],
+        "started": instant(trial.started_unix_ns),
+    }
 
 
 def _check(check: Check) -> dict[str, str]:
@@ -56,13 +83,18 @@ def _check(check: Check) -> dict[str, str]:
         "limit": limit_of(check),
         "evidence": evidence_of(check),
         "message": check.message,
+        "severity": "" if check.severity == "block" else "warns only",
     }
 
 
-def _policy(style: str) -> str:
-    """Nothing may be loaded, run or sent; of styles only the one that we wrote, by its hash."""
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+def _security(style: str, script: str) -> str:
+    """Nothing may be loaded or sent; of styles and scripts only those that we wrote, by their hashes."""
+    allowed = f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}"
+    return f"{allowed}; base-uri 'none'; form-action 'none'"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 @cache

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from seatrial_ci.gate.verdict import Check, Verdict
+from seatrial_ci.gate.verdict import Check, Outcome, PolicyVerdict, Verdict, worst
 from seatrial_ci.gate.wording import between, label, show
+from seatrial_ci.judgement import Judgement
 from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reasons, title
 from seatrial_ci.report.rows import INTERVALS, Row, bundle_rows, heading, provenance
 from seatrial_ci.summary import summarise
@@ -14,11 +15,62 @@ from seatrial_runner.records import Trial
 
 # GitHub drops a step summary over 1 MiB without failing the job; half of it is more than anyone reads.
 MOST_BYTES = 512 * 1024
+MOST_REASONS = 20
 
 
-def markdown(verdict: Verdict | None, trial: Trial) -> str:
+def markdown(verdict: Verdict | None, trial: Trial, most_bytes: int = MOST_BYTES) -> str:
     """Return the verdict (if there is one), its checks, the figures of the bundles and where they come from."""
-    return _bounded("\n".join([*_head(verdict, trial), *_figures(trial), *_provenance(trial)]) + "\n")
+    return bounded("\n".join([*_head(verdict, trial), *_figures(trial), *_provenance(trial)]) + "\n", most_bytes)
+
+
+def summary(judgements: Sequence[Judgement], policy: PolicyVerdict | None = None, most_bytes: int = MOST_BYTES) -> str:
+    """Return one verdict as `markdown` does; of several a table, and each one folded below it.
+
+    At most ``most_bytes`` of UTF-8: what does not fit is cut at a line, with a notice.
+    """
+    if policy is None and len(judgements) == 1 and (trial := judgements[0].trial) is not None:
+        return markdown(judgements[0].verdict, trial, most_bytes)
+    return bounded("\n".join([*overview(judgements, policy), *_folded(judgements)]) + "\n", most_bytes)
+
+
+def overview(judgements: Sequence[Judgement], policy: PolicyVerdict | None) -> Iterator[str]:
+    """Yield the outcome of all, what decided it, and a table of the cells."""
+    outcome = policy.outcome if policy else worst(each.verdict.outcome for each in judgements)
+    yield f"# {outcome.value}: {plain(policy.policy if policy else f'{len(judgements)} verdicts')}\n"
+    for reason in policy.reasons[:MOST_REASONS] if policy and outcome is not Outcome.PASS else ():
+        yield f"- {plain(reason)}"
+    if policy and outcome is not Outcome.PASS and len(policy.reasons) > MOST_REASONS:
+        yield f"- and {len(policy.reasons) - MOST_REASONS} more"
+    yield ""
+    yield from table(("model", "device", "outcome", "comparison", "why"), (_line(each.verdict) for each in judgements))
+    yield from (f"\n> {plain(note)}" for note in (policy.notes if policy else ()))
+
+
+def _line(verdict: Verdict) -> tuple[str, ...]:
+    compared = next((check for check in verdict.checks if check.metric == "latency_regression"), None)
+    stamp = f" [{verdict.stamp}]" if verdict.stamp else ""
+    figure = (
+        f"{show(compared.value, compared.unit)} ({between(compared.low, compared.high, compared.unit)})"
+        if compared
+        else "-"
+    )
+    why = "" if verdict.outcome is Outcome.PASS else next(iter(verdict.reasons), "")
+    model = verdict.model or verdict.candidate
+    return f"{model} ({verdict.target})", verdict.device + stamp, verdict.outcome.value, figure, why
+
+
+def _folded(judgements: Sequence[Judgement]) -> Iterator[str]:
+    for each in judgements:
+        if each.trial is not None:
+            name = f"{each.verdict.outcome.value}: {title(each.verdict)}"
+            yield f"\n<details><summary>{plain(name)}</summary>\n"
+            yield (
+                markdown(each.verdict, each.trial)
+                .replace("\n# ", "\n### ")
+                .replace("\n## ", "\n#### ")
+                .removeprefix("# ")
+            )
+            yield "</details>"
 
 
 def _head(verdict: Verdict | None, trial: Trial) -> Iterator[str]:
@@ -75,8 +127,11 @@ def plain(text: str) -> str:
     return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "@\u200b")
 
 
-def _bounded(text: str) -> str:
+def bounded(text: str, most_bytes: int) -> str:
+    """Return ``text``, cut at a line with a notice when it has more bytes; an open <details> is closed."""
     blob = text.encode()
-    if len(blob) <= MOST_BYTES:
+    if len(blob) <= most_bytes:
         return text
-    return blob[:MOST_BYTES].decode(errors="ignore").rsplit("\n", 1)[0] + "\n\n> Cut here: too long for a summary.\n"
+    kept = blob[: most_bytes - 200].decode(errors="ignore").rsplit("\n", 1)[0]
+    close = "\n\n</details>" if kept.count("<details>") > kept.count("</details>") else ""
+    return f"{kept}{close}\n\n> Cut here: too long for a summary.\n"

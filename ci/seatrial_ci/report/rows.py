@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from seatrial_ci.gate.wording import between, show
+from seatrial_ci.judgement import Judgement
 from seatrial_ci.stated import accuracy_text, parity_text
 from seatrial_ci.summary import BundleFigures, Figure, Summary
 from seatrial_runner.records import DeviceState, RunKind, Trial
@@ -78,6 +79,25 @@ def provenance(trial: Trial) -> list[tuple[str, str]]:
         *((f"{role} digest", bundle.digest) for role, bundle in trial.bundles.items()),
     ]
     return [(name, value.strip()) for name, value in rows if value.strip()]
+
+
+@dataclass(frozen=True)
+class MatrixCell:
+    """The outcome of a model on a device, and the anchor of its evidence; empty where the policy has no such cell."""
+
+    outcome: str = ""
+    anchor: str = ""
+
+
+def matrix(judgements: Sequence[Judgement]) -> tuple[tuple[str, ...], list[tuple[str, tuple[MatrixCell, ...]]]]:
+    """Return the devices, and per model a cell for each device."""
+    devices = tuple(dict.fromkeys(each.verdict.device for each in judgements))
+    models: dict[str, dict[str, MatrixCell]] = {}
+    for number, each in enumerate(judgements):
+        name = each.verdict.model or each.verdict.candidate
+        models.setdefault(name, {})[each.verdict.device] = MatrixCell(each.verdict.outcome.value, f"cell{number}")
+    rows = [(name, tuple(found.get(device, MatrixCell()) for device in devices)) for name, found in models.items()]
+    return devices, rows
 
 
 def state_rows(trial: Trial) -> list[Row]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seatrial_targets.errors import UserError
+from seatrial_targets.errors import HarnessError, SeatrialError, UserError
 
 if TYPE_CHECKING:
-    from seatrial_ci.gate import Verdict
-    from seatrial_runner.records import Trial
+    from seatrial_ci.gate.verdict import PolicyVerdict
+    from seatrial_ci.judgement import Judgement
 
-REPORTS = ("junit", "markdown", "html", "verdict_json")
+REPORTS = ("junit", "markdown", "html", "verdict_json", "comment", "openmetrics", "bmf", "benchmark_json", "badge")
 TRIALS = Path("trials")
 
 
@@ -54,13 +55,60 @@ def _prepare(path: Path) -> None:
         raise UserError(f"{path}: its folder is not writable; choose another place")
 
 
-def write_reports(trial: Trial, verdict: Verdict, paths: Mapping[str, Path | None]) -> dict[str, str]:
-    """Write those reports of ``paths`` (kind to path) that have a path. Return what was written."""
-    from seatrial_ci import report
+def write_reports(
+    judgements: Sequence[Judgement], paths: Mapping[str, Path | None], policy: PolicyVerdict | None = None
+) -> dict[str, str]:
+    """Write those reports of ``paths`` (kind to path) that have a path. Return what was written.
+
+    One that can't be written does not keep the others from being: its error is raised after them.
+    """
     from seatrial_targets.atomic import write_atomic
 
-    made = {"junit": report.junit, "markdown": report.markdown, "html": report.html, "verdict_json": report.as_json}
-    wanted = {kind: path for kind, path in paths.items() if path is not None}
-    for kind, path in wanted.items():
-        write_atomic(path, made[kind](verdict, trial))
-    return {kind: str(path) for kind, path in wanted.items()}
+    written, errors = {}, []
+    for kind, path in paths.items():
+        if path is None:
+            continue
+        try:
+            write_atomic(path, _content(kind, judgements, policy))
+            written[kind] = str(path)
+        except (SeatrialError, OSError) as error:
+            errors.append(error if isinstance(error, SeatrialError) else HarnessError(f"{path}: {error.strerror}"))
+    if errors:
+        raise errors[0]
+    return written
+
+
+def _content(kind: str, judgements: Sequence[Judgement], policy: PolicyVerdict | None) -> str:
+    from seatrial_ci import report
+    from seatrial_ci.report import exchange, github
+
+    made: dict[str, Callable[[], str]] = {
+        "junit": lambda: report.junit(judgements),
+        "markdown": lambda: report.summary(judgements, policy),
+        "html": lambda: report.html(judgements, policy),
+        "verdict_json": lambda: report.document(judgements, policy),
+        "comment": lambda: github.comment(judgements, policy),
+        "openmetrics": lambda: exchange.openmetrics(judgements),
+        "bmf": lambda: exchange.bencher(judgements),
+        "benchmark_json": lambda: exchange.benchmark_json(judgements),
+        "badge": lambda: exchange.badge(judgements, policy),
+    }
+    return made[kind]()
+
+
+def tell_github(judgements: Sequence[Judgement], policy: PolicyVerdict | None = None) -> None:
+    """In a step of GitHub Actions: append the step summary, and print annotations to stderr, which is read, too."""
+    from seatrial_ci.report import github
+
+    if github.on_github():
+        github.write_summary(judgements, policy, os.environ)
+        for line in github.workflow_commands(judgements):
+            print(line, file=sys.stderr)
+
+
+def log_tracking(judgements: Sequence[Judgement], uri: str | None) -> None:
+    """Log to MLflow where that was asked for."""
+    if uri:
+        from seatrial_ci.report.tracking import log_mlflow
+
+        log_mlflow(judgements, uri)

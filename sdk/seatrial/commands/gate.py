@@ -11,7 +11,7 @@ import click
 from seatrial_targets.errors import SeatrialError, UserError
 
 from .command import Command
-from .files import REPORTS, prepare, prepare_reports, trial_file, write_reports
+from .files import REPORTS, log_tracking, prepare, prepare_reports, tell_github, trial_file, write_reports
 from .options import FILE, FOLDER, complete_devices, devices_file, looks, plan_changes, plan_options, report_options
 from .progress import shown
 from .screen import Screen
@@ -68,7 +68,16 @@ class Question:
 @click.option("--device", metavar="NAME", shell_complete=complete_devices, help="Device to measure on.")
 @devices_file
 @click.option("--budgets", type=FILE, metavar="FILE", help="Limits.  [default: those of the target]")
-@click.option("--from", "recorded", type=FILE, metavar="TRIAL", help="Judge a recorded trial; no device is needed.")
+@click.option("--policy", type=FILE, metavar="FILE", help="gate.yaml: many models, devices and metrics in one verdict.")
+@click.option("--plan", "plan_only", is_flag=True, help="Only show what a policy would measure.")
+@click.option("--baselines", metavar="PLACE", help="Where baselines are kept: a folder or URL.  [default: the user's]")
+@click.option(
+    "--from",
+    "recorded",
+    type=click.Path(path_type=Path),
+    metavar="TRIAL",
+    help="Judge a recorded trial (of a policy: the folder of its trials); no device is needed.",
+)
 @click.option("--out", type=FILE, metavar="FILE", help="Where the trial goes.  [default: trials/BUNDLE@DEVICE.json]")
 @click.option("--resume", is_flag=True, help="Go on with a trial that was cut short.")
 @click.option(
@@ -89,20 +98,55 @@ def gate(
     looks: tuple[int, ...] | None,
     no_history: bool,
     history: str | None,
+    policy: Path | None,
+    plan_only: bool,
+    baselines: str | None,
+    mlflow: str | None,
     **rest: Any,
 ) -> int:
     """Decide whether the bundle CANDIDATE may ship, by budgets and beside a baseline."""
     reports = {kind: rest.pop(kind) for kind in REPORTS}
     question = Question(**{key: rest.pop(key) for key in Question.__dataclass_fields__})
+    if policy is not None:
+        return _by_policy(screen, question, policy, plan_only, baselines, reports, mlflow, rest)
+    if plan_only or baselines:
+        raise UserError(f"{'--plan' if plan_only else '--baselines'} belongs to a policy; name one with --policy")
     question.check()
+    from seatrial_ci.judgement import Judgement
+
     prepare([None if question.recorded else question.trial, *reports.values()])
     prepare_reports(reports)
     trial, verdict = _answer(question, _settings(comparison, looks), plan_changes(**rest), reports)
-    files = {"trial": str(question.trial), **write_reports(trial, verdict, reports)}
+    judgements = [Judgement(verdict, trial)]
     if not no_history and question.recorded is None:
         _remember(screen, trial, verdict, history)
+    files = {"trial": str(question.trial), **write_reports(judgements, reports)}
+    tell_github(judgements)
+    log_tracking(judgements, mlflow)
     _tell(screen, trial, verdict, files)
     return verdict.exit_code
+
+
+def _by_policy(
+    screen: Screen,
+    question: Question,
+    policy: Path,
+    plan_only: bool,
+    baselines: str | None,
+    reports: dict[str, Path | None],
+    mlflow: str | None,
+    rest: dict[str, Any],
+) -> int:
+    from .gate_policy import PolicyQuestion, gate_by_policy
+
+    given = {"CANDIDATE": question.candidate, "--baseline": question.baseline, "--device": question.device}
+    extra = [name for name, value in {**given, "--budgets": question.budgets}.items() if value]
+    if extra:
+        raise UserError(f"a policy names models, devices and limits itself; leave {', '.join(extra)} out")
+    asked = PolicyQuestion(
+        policy, question.devices_file, question.recorded, question.out, baselines, question.resume, plan_only
+    )
+    return gate_by_policy(screen, asked, plan_changes(**rest), reports, mlflow)
 
 
 def _tell(screen: Screen, trial: Trial, verdict: Verdict, files: dict[str, str]) -> None:
@@ -167,9 +211,11 @@ def _report_invalid(question: Question, settings: GateSettings | None, reports: 
     import contextlib
 
     from seatrial import api
+    from seatrial_ci.judgement import Judgement
 
     with contextlib.suppress(SeatrialError):
-        write_reports(*api.judge_file(question.trial, question.budgets, settings), reports)
+        trial, verdict = api.judge_file(question.trial, question.budgets, settings)
+        write_reports([Judgement(verdict, trial)], reports)
 
 
 def _stamp(path: Path) -> int:

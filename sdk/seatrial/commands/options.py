@@ -138,6 +138,12 @@ def report_options(command: F) -> F:
         click.option("--markdown", type=FILE, metavar="FILE", help="Write the verdict as Markdown."),
         click.option("--html", type=FILE, metavar="FILE", help="Write the verdict as one HTML page."),
         click.option("--verdict-json", type=FILE, metavar="FILE", help="Write the verdict as JSON."),
+        click.option("--comment", type=FILE, metavar="FILE", help="Write the text of one pull-request comment."),
+        click.option("--openmetrics", type=FILE, metavar="FILE", help="Write figures for GitLab or Prometheus."),
+        click.option("--bmf", type=FILE, metavar="FILE", help="Write figures in Bencher Metric Format."),
+        click.option("--benchmark-json", type=FILE, metavar="FILE", help="Write figures for github-action-benchmark."),
+        click.option("--badge", type=FILE, metavar="FILE", help="Write the JSON of a shields.io badge."),
+        click.option("--mlflow", metavar="URI", help="Log verdict and figures to MLflow."),
     )
     for option in reversed(options):
         command = option(command)

@@ -1,0 +1,16 @@
+"""A verdict together with the trial that it is on: what every report is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seatrial_ci.gate.verdict import Verdict
+from seatrial_runner.records import Trial
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """``trial`` is None for a cell of a policy of which nothing was measured; its verdict is INVALID then."""
+
+    verdict: Verdict
+    trial: Trial | None
