@@ -1,0 +1,1 @@
+"""Gates inside pytest: `pytest --seatrial-device NAME`, and the fixtures of `seatrial.testing.plugin`."""

@@ -1,0 +1,152 @@
+"""The pytest plugin, as a team's own pytest runs it: in a process of its own, on this machine, with a real bundle."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runner.conftest import MakeBundle
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+QUICK = "solo_runs=4, solo_iterations=60, memory_runs=0, warmup_max_ns=10_000_000, warmup_min_ns=0"
+LOCAL = "--seatrial-device=local"
+
+
+@pytest.fixture
+def suite(tmp_path: Path, environment: dict[str, str], make_bundle: MakeBundle) -> Run:
+    """Write a test file and run pytest on it."""
+    folder = tmp_path / "suite"
+    folder.mkdir()
+    bundle = make_bundle().path
+
+    def run(body: str, *options: str) -> subprocess.CompletedProcess[str]:
+        (folder / "test_models.py").write_text(f"import pytest\nBUNDLE = {str(bundle)!r}\n{body}")
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--junitxml=junit.xml", "-W", "error", *options],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def junit(tmp_path: Path) -> ET.Element:
+    (found,) = ET.parse(tmp_path / "suite" / "junit.xml").getroot().iter("testsuite")
+    return found
+
+
+def one(limit: str, plan: str = QUICK) -> str:
+    return f"""
+@pytest.mark.seatrial_budget({limit})
+def test_ships(trial, assert_within_budget):
+    verdict = assert_within_budget(trial(BUNDLE, {plan}))
+    assert verdict.outcome.value == "PASS"
+"""
+
+
+def test_without_a_device_the_test_is_skipped_and_says_how(suite: Run) -> None:
+    done = suite(one('latency_p50="1 s"'), "-rs")
+    assert done.returncode == 0, done.stdout
+    assert "1 skipped" in done.stdout
+    assert "pytest --seatrial-device NAME" in done.stdout
+
+
+def test_a_model_within_its_budget_passes_and_its_figures_are_shown(suite: Run, tmp_path: Path) -> None:
+    done = suite(one('latency_p50="1 s"'), LOCAL, "--seatrial-out=kept")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PASS chain on local" in done.stdout
+    assert "candidate chain: p50 " in done.stdout
+    assert (tmp_path / "suite" / "kept" / "chain@local.json").is_file()
+    assert junit(tmp_path).find(".//property[@name='seatrial']") is not None
+
+
+def test_a_model_beyond_its_budget_fails_with_the_verdict(suite: Run, tmp_path: Path) -> None:
+    done = suite(one('latency_p50="1 ns"'), LOCAL)
+    assert done.returncode == 1
+    assert "FAIL chain on local" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert junit(tmp_path).attrib["failures"] == "1"
+
+
+def test_what_can_not_be_judged_is_an_error_not_a_failure(suite: Run, tmp_path: Path) -> None:
+    """A metric that was not measured: INVALID, which says nothing against the model."""
+    done = suite(one('energy_per_inference="1 mJ", latency_p50="1 s"'), LOCAL)
+    assert done.returncode == 1
+    assert "1 error" in done.stdout, done.stdout
+    assert (junit(tmp_path).attrib["failures"], junit(tmp_path).attrib["errors"]) == ("0", "1")
+
+
+def test_a_device_that_is_not_known_is_an_error(suite: Run) -> None:
+    done = suite(one('latency_p50="1 s"'), "--seatrial-device=lab-pie")
+    assert done.returncode == 1
+    assert "unknown device 'lab-pie'" in done.stdout
+    assert "1 error" in done.stdout
+
+
+@pytest.mark.parametrize(("limit", "said"), [('latency_p5="1 s"', "latency_p50"), ("latency_p50=7", "7")])
+def test_a_limit_that_is_none_is_an_error_that_says_so(suite: Run, limit: str, said: str) -> None:
+    done = suite(one(limit), LOCAL)
+    assert done.returncode == 1
+    assert "1 error" in done.stdout
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize(("option", "code", "said"), [("fail", 1, "1 failed"), ("skip", 0, "1 skipped")])
+def test_inconclusive_fails_unless_it_is_told_to_skip(suite: Run, option: str, code: int, said: str) -> None:
+    body = '''
+def test_ships(assert_within_budget, monkeypatch):
+    """The rule itself is tested elsewhere: what counts here is what an INCONCLUSIVE verdict does."""
+    from types import SimpleNamespace
+    verdict = SimpleNamespace(outcome=SimpleNamespace(value="INCONCLUSIVE"))
+    from seatrial.testing.session import Session
+    monkeypatch.setattr(Session, "judge", lambda *_: (verdict, "INCONCLUSIVE: more runs"))
+    assert_within_budget("trial.json")
+    raise SystemError("it went on")
+'''
+    done = suite(body, LOCAL, f"--seatrial-inconclusive={option}", "-rs")
+    assert done.returncode == code, done.stdout
+    assert said in done.stdout
+    assert "it went on" not in done.stdout.replace("raise", "")
+
+
+def test_workers_of_xdist_wait_for_each_other(suite: Run, tmp_path: Path) -> None:
+    body = one('latency_p50="1 s"') + one('latency_p50="1 s"').replace("test_ships", "test_ships_again")
+    done = suite(body, LOCAL, "-n2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("PASS chain on local") == 2
+    assert len(list((tmp_path / "suite" / "trials").glob("chain@local*.budgets.yaml"))) == 2
+
+
+def test_fixtures_of_the_same_names_are_the_users_own(suite: Run) -> None:
+    body = """
+@pytest.fixture
+def device():
+    return "cuda"
+
+@pytest.fixture
+def trial():
+    return 7
+
+def test_own(device, trial):
+    assert (device, trial) == ("cuda", 7)
+"""
+    assert suite(body).returncode == 0
+
+
+def test_a_pytest_that_does_not_ask_for_it_loads_nothing_heavy(suite: Run) -> None:
+    body = """
+def test_cheap():
+    import sys
+    assert "seatrial.testing.plugin" in sys.modules
+    assert not {"numpy", "pydantic", "click", "torch", "seatrial.api", "seatrial_targets"} & set(sys.modules)
+"""
+    done = suite(body)
+    assert done.returncode == 0, done.stdout
