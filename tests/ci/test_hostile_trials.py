@@ -10,7 +10,11 @@ from pydantic import ValidationError
 
 from seatrial_ci.gate import GateSettings, judge, runs_wanted
 from seatrial_ci.history import History
-from seatrial_ci.report import as_json, html, junit, markdown
+from seatrial_ci.judgement import Judgement
+from seatrial_ci.report import as_json, html, junit, markdown, summary
+from seatrial_ci.report import document as as_document
+from seatrial_ci.report.exchange import badge, bencher, benchmark_json, openmetrics
+from seatrial_ci.report.github import comment
 from seatrial_ci.summary import summarise
 from seatrial_runner.records import EnergySample, EnergyWindows, MeterInfo, Trial
 from seatrial_targets.budgets import Budgets
@@ -103,8 +107,10 @@ def _use(trial, chosen):
         return
     runs_wanted(trial, EVERYTHING, chosen)
     summarise(trial)
-    for report in (html, junit, markdown, as_json):
+    for report in (markdown, as_json):
         assert report(verdict, trial)
+    for report in (html, junit, summary, as_document, bencher, benchmark_json, openmetrics, badge, comment):
+        assert report([Judgement(verdict, trial)])
 
 
 def test_the_unchanged_trial_is_judged_in_all_its_metrics(document):

@@ -3,9 +3,14 @@ from xml.etree import ElementTree
 from junitparser import Error, Failure, JUnitXml, Skipped
 
 from seatrial_ci.gate import Check, Outcome, judge
+from seatrial_ci.judgement import Judgement
 from seatrial_ci.report import junit
 from seatrial_runner.records import DeviceInfo
 from seatrial_targets.budgets import Budgets
+
+
+def judged(verdict, trial):
+    return [Judgement(verdict, trial)]
 
 
 def cases(text):
@@ -19,7 +24,7 @@ def verdict_with(maker, **kwargs):
 
 
 def test_each_outcome_has_its_kind(maker):
-    found = cases(junit(*verdict_with(maker)))
+    found = cases(junit(judged(*verdict_with(maker))))
     assert not found["PASS"].result
     for name, kind in (("FAIL", Failure), ("INVALID", Error), ("INCONCLUSIVE", Skipped)):
         assert isinstance(found[name].result[0], kind)
@@ -27,7 +32,7 @@ def test_each_outcome_has_its_kind(maker):
 
 
 def test_counts_are_those_of_the_checks(maker):
-    root = ElementTree.fromstring(junit(*verdict_with(maker)).encode())
+    root = ElementTree.fromstring(junit(judged(*verdict_with(maker))).encode())
     assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "4",
         "failures": "1",
@@ -38,25 +43,25 @@ def test_counts_are_those_of_the_checks(maker):
 
 def test_a_stamp_is_in_every_name(maker):
     device = DeviceInfo(name="pi", target="t", transport="ssh", stamp="QEMU emulation")
-    assert all("[QEMU emulation]" in name for name in cases(junit(*verdict_with(maker, device=device))))
+    assert all("[QEMU emulation]" in name for name in cases(junit(judged(*verdict_with(maker, device=device)))))
 
 
 def test_times_are_those_of_the_runs_and_of_the_trial(maker):
     trial = maker.solos(3).duets(8).trial()
     verdict = judge(trial, Budgets.model_validate({"latency_p50": "1 s", "size": "1 GB"}))
-    root = ElementTree.fromstring(junit(verdict, trial).encode())
+    root = ElementTree.fromstring(junit(judged(verdict, trial)).encode())
     times = {case.get("name"): float(case.get("time")) for case in root.iter("testcase")}
     assert times == {"latency_p50": 3.0, "size": 0.0, "latency_regression": 8.0}
     assert [float(each.get("time")) for each in (root, *root.iter("testsuite"))] == [1.0, 1.0]
 
 
 def test_bundles_of_one_name_for_two_targets_are_two_classes(maker):
-    case = next(iter(cases(junit(*verdict_with(maker))).values()))
+    case = next(iter(cases(junit(judged(*verdict_with(maker)))).values()))
     assert case.classname == "lab-pi.net-int8.generic-arm64"
 
 
 def test_control_characters_and_markup_do_not_break_the_xml(maker):
     device = DeviceInfo(name="pi\x00\x1b[31m<&]]>\ud7ff\uffff", target="t", transport="ssh")
-    text = junit(*verdict_with(maker, device=device))
+    text = junit(judged(*verdict_with(maker, device=device)))
     assert ElementTree.fromstring(text.encode()) is not None
     assert "\x1b" not in text
