@@ -117,6 +117,7 @@ def test_ships(assert_within_budget, monkeypatch):
     assert "it went on" not in done.stdout.replace("raise", "")
 
 
+@pytest.mark.slow
 def test_workers_of_xdist_wait_for_each_other(suite: Run, tmp_path: Path) -> None:
     body = one('latency_p50="1 s"') + one('latency_p50="1 s"').replace("test_ships", "test_ships_again")
     done = suite(body, LOCAL, "-n2")

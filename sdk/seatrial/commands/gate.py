@@ -78,7 +78,12 @@ class Question:
     metavar="TRIAL",
     help="Judge a recorded trial (of a policy: the folder of its trials); no device is needed.",
 )
-@click.option("--out", type=FILE, metavar="FILE", help="Where the trial goes.  [default: trials/BUNDLE@DEVICE.json]")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Where the trial goes (of a policy: the folder of its trials).  [default: trials/BUNDLE@DEVICE.json]",
+)
 @click.option("--resume", is_flag=True, help="Go on with a trial that was cut short.")
 @click.option(
     "--comparison",
