@@ -117,6 +117,13 @@ def test_ships(trial, assert_within_budget):
     assert "SystemError" not in done.stdout
 
 
+def test_a_folder_that_can_not_be_made_is_an_error(suite: Run) -> None:
+    done = suite(one('latency_p50="1 s"'), LOCAL, "--seatrial-out=test_models.py/trials")
+    assert done.returncode == 1
+    assert "its folder can't be made" in done.stdout
+    assert "1 error" in done.stdout
+
+
 def test_a_trial_without_any_limit_is_an_error(suite: Run) -> None:
     body = f"def test_ships(trial, assert_within_budget):\n    assert_within_budget(trial(BUNDLE, {QUICK}))\n"
     done = suite(body, LOCAL)

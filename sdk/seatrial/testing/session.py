@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from seatrial import api
-from seatrial.commands.files import trial_file
+from seatrial.commands.files import prepare, trial_file
 from seatrial_ci.gate import GateSettings, Verdict, judge, load_trial
 from seatrial_ci.gate.wording import show
 from seatrial_ci.summary import summarise
@@ -104,7 +104,7 @@ class Session:
 
     def _free(self, stem: str) -> Path:
         """Return a new file below the folder for trials; workers of one run and later runs never share one."""
-        self.out.mkdir(parents=True, exist_ok=True)
+        prepare([self.out / f"{stem}.json"])
         worker = os.environ.get("PYTEST_XDIST_WORKER", "")
         names = (f"{stem}{'.' + worker if worker else ''}{f'.{n}' if n else ''}.json" for n in count())
         return next(self.out / name for name in names if not list(self.out.glob(f"{name.removesuffix('.json')}.json*")))
