@@ -35,6 +35,7 @@ TABLE = {
     "gate": Entry("seatrial.commands.gate:gate", "Judge a bundle: PASS, FAIL, INCONCLUSIVE or INVALID"),
     "report": Entry("seatrial.commands.report:report", "Write reports of a recorded trial"),
     "history": Entry("seatrial.commands.history:history", "What earlier gates said"),
+    "baseline": Entry("seatrial.commands.baseline:baseline", "Bundles that later ones are compared with"),
     "targets": Entry("seatrial.commands.targets:targets", "Device classes that models are exported for"),
     "devices": Entry("seatrial.commands.devices:devices", "The physical devices of your inventory"),
     "bundle": Entry("seatrial.commands.bundle:bundle", "Look into a bundle, verify it"),

@@ -41,7 +41,7 @@ def comment(judgements: Sequence[Judgement], policy: PolicyVerdict | None = None
 
 def comment_marker(name: str) -> str:
     """Return the hidden first line of the comment of a policy."""
-    return f"<!-- seatrial:{re.sub(r'[^A-Za-z0-9._@ -]', '_', name)[:200].replace('--', '-')} -->"
+    return f"<!-- seatrial:{re.sub(r'[^A-Za-z0-9._ -]', '_', name)[:200].replace('--', '-')} -->"
 
 
 def write_summary(

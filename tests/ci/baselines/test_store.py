@@ -1,0 +1,201 @@
+"""Baselines kept by content: in a folder, and behind fsspec."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seatrial_ci.baselines import Baselines
+from seatrial_ci.baselines.storage import Folder, safe, without_secret
+from seatrial_ci.gate import Check, Outcome, Verdict
+from seatrial_runner.bundle import Bundle, Content, write_bundle
+from seatrial_targets import registry
+from seatrial_targets.errors import BundleError, HarnessError, SeatrialError, UserError
+
+TARGET = "x86-64-cpu-fp32"
+
+
+def bundle(folder: Path, content: bytes = b"model", name: str = "net") -> Bundle:
+    fields = {
+        "name": name,
+        "target": TARGET,
+        "profile": registry.get(TARGET).model_dump(mode="json", by_alias=True),
+        "runtime": "onnxruntime",
+        "precision": "fp32",
+        "artifact": "model.onnx",
+        "inputs": (),
+        "outputs": (),
+    }
+    return write_bundle(folder, {"model.onnx": Content("artifact", content)}, fields)
+
+
+def verdict(outcome: Outcome = Outcome.PASS, stamp: str = "") -> Verdict:
+    check = Check(metric="size", outcome=outcome, message="m")
+    return Verdict(
+        outcome=outcome,
+        reasons=(),
+        checks=(check,),
+        stamp=stamp,
+        trial_id="t",
+        device="d",
+        target=TARGET,
+        candidate="net",
+    )
+
+
+@pytest.fixture(params=["folder", "fsspec"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Baselines:
+    if request.param == "folder":
+        return Baselines.open(tmp_path / "store", tmp_path / "cache")
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    system.pseudo_dirs[:] = [""]
+    return Baselines.open("memory://bucket/store", tmp_path / "cache")
+
+
+def test_what_was_kept_comes_back_verified(store: Baselines, tmp_path: Path) -> None:
+    made = bundle(tmp_path / "one")
+    store.put(made, {"branch": "main", "tag": "v1"}, verdict())
+    for reference in ("branch:main", "tag:v1", f"digest:{made.digest[:12]}"):
+        found = Bundle.open(store.find(reference, "net", TARGET))
+        assert found.digest == made.digest
+        assert found.path != made.path
+
+
+def test_a_branch_moves_and_a_tag_does_not(store: Baselines, tmp_path: Path) -> None:
+    first, second = bundle(tmp_path / "one", b"1"), bundle(tmp_path / "two", b"2")
+    store.put(first, {"branch": "main", "tag": "v1"}, verdict())
+    store.put(second, {"branch": "main"}, verdict())
+    assert store.find("branch:main", "net", TARGET).name == second.digest
+    with pytest.raises(UserError, match="already means another bundle"):
+        store.put(second, {"tag": "v1"}, verdict())
+    store.put(first, {"tag": "v1"}, verdict())  # the same again is nothing new
+
+
+def test_one_branch_has_a_baseline_of_each_model(store: Baselines, tmp_path: Path) -> None:
+    one, two = bundle(tmp_path / "one", b"1"), bundle(tmp_path / "two", b"2", "other")
+    store.put(one, {"branch": "main"}, verdict())
+    store.put(two, {"branch": "main"}, verdict())
+    assert store.find("branch:main", "net", TARGET).name == one.digest
+    assert store.find("branch:main", "other", TARGET).name == two.digest
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, "nothing is known of its own gate"),
+        (verdict(Outcome.FAIL), "its own gate ended with FAIL"),
+        (verdict(Outcome.INCONCLUSIVE), "its own gate ended with INCONCLUSIVE"),
+        (verdict(stamp="QEMU"), "ran on QEMU, not on real hardware"),
+    ],
+)
+def test_what_did_not_pass_is_no_baseline(store: Baselines, tmp_path: Path, given: Verdict | None, said: str) -> None:
+    made = bundle(tmp_path / "one")
+    with pytest.raises(UserError, match=said):
+        store.put(made, {"branch": "main"}, given)
+    store.put(made, {"branch": "main"}, given, unproven=True)
+    with pytest.raises(UserError, match=said):
+        store.find("branch:main", "net", TARGET)
+    assert store.find("branch:main", "net", TARGET, allow_unproven=True).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("branch:mian", "did you mean 'branch:main'"),
+        ("tag:v2", "keep one with `seatrial baseline add`"),
+        ("digest:00000000", "no bundle"),
+        ("brnch:main", "no reference"),
+        ("branch:", "no reference"),
+        ("digest:../../x", "no reference"),
+    ],
+)
+def test_an_unknown_reference_says_so(store: Baselines, tmp_path: Path, reference: str, said: str) -> None:
+    store.put(bundle(tmp_path / "one"), {"branch": "main"}, verdict())
+    with pytest.raises(SeatrialError, match=said):
+        store.find(reference, "net", TARGET)
+
+
+def test_a_bundle_that_was_tampered_with_is_refused(tmp_path: Path) -> None:
+    store = Baselines.open(tmp_path / "store", tmp_path / "cache")
+    made = bundle(tmp_path / "one")
+    store.put(made, {"branch": "main"}, verdict())
+    (tmp_path / "store" / "objects" / made.digest / "model.onnx").write_bytes(b"other")
+    with pytest.raises(BundleError):
+        store.find("branch:main", "net", TARGET)
+
+
+def test_a_damaged_record_names_the_store(tmp_path: Path) -> None:
+    store = Baselines.open(tmp_path / "store", tmp_path / "cache")
+    made = bundle(tmp_path / "one")
+    store.put(made, {"branch": "main"}, verdict())
+    (tmp_path / "store" / "records" / f"{made.digest}.json").write_text("{")
+    with pytest.raises(HarnessError, match="is damaged"):
+        store.find("branch:main", "net", TARGET)
+
+
+def test_removed_is_gone(store: Baselines, tmp_path: Path) -> None:
+    made = bundle(tmp_path / "one")
+    store.put(made, {"branch": "main", "release": "1.0"}, verdict())
+    store.remove(made.digest[:10])
+    assert store.list() == []
+    assert store.references() == {}
+    with pytest.raises(SeatrialError):
+        store.find("branch:main", "net", TARGET)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_any_name_of_a_branch_is_one_part_of_a_path(name: str) -> None:
+    import tempfile
+
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        store = Baselines.open(place / "s", place / "c")
+        made = bundle(place / "b")
+        store.put(made, {"branch": name}, verdict())
+        assert store.find(f"branch:{name}", "net", TARGET).name == made.digest
+        assert {p.relative_to(place).parts[0] for p in place.rglob("*")} == {"s", "c", "b"}
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "a/../b", "..", "", "a\\b", "a\0b"])
+def test_paths_stay_in_the_store(path: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="not a path within a store"):
+        safe(path)
+    with pytest.raises(UserError):
+        Folder(tmp_path).read(path)
+
+
+def test_secrets_of_an_address_are_not_shown() -> None:
+    assert without_secret("s3://key:secret@host/x") == "s3://***@host/x"
+    with pytest.raises(SeatrialError) as caught:
+        Baselines.open("nosuch://me:hunter2@host/bucket")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_many_put_at_once(tmp_path: Path) -> None:
+    made = [bundle(tmp_path / f"b{i}", b"%d" % i) for i in range(8)]
+
+    def put(one: Bundle) -> None:
+        Baselines.open(tmp_path / "store", tmp_path / "cache").put(one, {"branch": "main"}, verdict())
+
+    threads = [threading.Thread(target=put, args=(one,)) for one in made]
+    _all(threads, threading.Thread.start)
+    _all(threads, threading.Thread.join)
+    store = Baselines.open(tmp_path / "store", tmp_path / "cache")
+    assert len(store.list()) == 8
+    assert store.find("branch:main", "net", TARGET).name in {one.digest for one in made}
+
+
+def _all(threads: list[threading.Thread], act: Callable[[threading.Thread], None]) -> None:
+    for thread in threads:
+        act(thread)
