@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Sample = Any  # a tensor or array, a tuple of them, or a mapping from input name to them
 Predict = Callable[..., Any]
 """Called with a model's inputs (tensors), returns what the module returns (tensors)."""
+Loss = Callable[[Any, Any], "torch.Tensor"]
+"""Called with what the module returned and a batch's target, returns a scalar tensor to minimise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,10 @@ class ModelSource:
     tensors. They become the bundle's golden inputs. ``calibration`` and ``checks``: iterables of samples of that same
     form (or functions without arguments that return one); calibration sets the ranges of static INT8, checks are what
     parity is measured on, and should be other data. ``evaluate(predict)`` returns metrics; it is called with the
-    module and with each exported artifact, which both take and return tensors in the same way. ``dynamic_shapes``: as
+    module and with each exported artifact, which both take and return tensors in the same way. ``train``: batches to
+    train on, an iterable (a DataLoader, a list) or a function without arguments that returns a new one for each epoch.
+    A batch is a pair (inputs, target), inputs alone, or a mapping in which what is no input of forward is the target.
+    ``loss(outputs, target)``: without one it is cross-entropy over class indices. ``dynamic_shapes``: as
     in torch.export, used where the target's profile leaves an input's shape open. ``program`` replaces the capture of
     ``module`` when the source is a `.pt2` file.
     """
@@ -44,6 +49,8 @@ class ModelSource:
     calibration: Iterable[Sample] | Callable[[], Iterable[Sample]] | None = None
     checks: Iterable[Sample] | Callable[[], Iterable[Sample]] | None = None
     evaluate: Callable[[Predict], Mapping[str, float]] | None = None
+    train: Iterable[Any] | Callable[[], Iterable[Any]] | None = None
+    loss: Loss | None = None
     weights_licence: str = ""
     name: str = ""
     program: torch.export.ExportedProgram | None = None
