@@ -2,7 +2,7 @@
 
 bundle/
   manifest.json          everything about it; its key ``digest`` is the sha256 of all the rest of the manifest
-  model.onnx             artifact files
+  model.onnx             artifact files; or a folder of them, as Core ML's model.mlpackage/
   golden/*.npy           golden inputs and outputs
 """
 
@@ -60,6 +60,10 @@ class Bundle:
         """Return the local path of one of the bundle's files. Raises BundleError when it has no such file."""
         self.entry(path)
         return self.path / path
+
+    def artifact_files(self) -> tuple[FileEntry, ...]:
+        """Return the entries of the files that make up the artifact: one, or those below the folder that it is."""
+        return tuple(entry for entry in self.manifest.files if _belongs(entry, self.manifest.artifact))
 
     def entry(self, path: str) -> FileEntry:
         """Return the manifest's entry of a file. Raises BundleError when there is none."""
@@ -205,12 +209,20 @@ def _check_path(folder: Path, path: str) -> None:
 
 def _require_named(folder: Path, manifest: Manifest) -> None:
     """What the manifest refers to must be among its files, in that role: nothing else gets to the device."""
+    if not any(_belongs(entry, manifest.artifact) for entry in manifest.files):
+        raise BundleError(
+            f"{folder}: the manifest names {manifest.artifact!r}, but has no such artifact; export it again"
+        )
     inputs, outputs = ([tensor.golden for tensor in side] for side in (manifest.inputs, manifest.outputs))
-    for role, paths in {"artifact": [manifest.artifact], "golden_input": inputs, "golden_output": outputs}.items():
+    for role, paths in {"golden_input": inputs, "golden_output": outputs}.items():
         files = {entry.path for entry in manifest.files if entry.role == role}
         for path in paths:
             if path not in files:
                 raise BundleError(f"{folder}: the manifest names {path!r}, but has no such {role}; export it again")
+
+
+def _belongs(entry: FileEntry, artifact: str) -> bool:
+    return entry.role == "artifact" and (entry.path == artifact or entry.path.startswith(f"{artifact}/"))
 
 
 def _refuse_strangers(folder: Path, manifest: Manifest) -> None:

@@ -1,7 +1,8 @@
 """The manifest of a bundle: what it holds, for which target, how it was made. Written by exporters, read by everyone.
 
 History of the format (key ``schema``):
-- ``seatrial.bundle/1``: first.
+- ``seatrial.bundle/1``: first. Later, and only added to: ``artifact`` may name a folder, whose files are listed one by
+  one (a Core ML ``.mlpackage``).
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Manifest(ManifestPart):
     profile: dict[str, Any]  # the resolved TargetProfile, as JSON
     runtime: str
     precision: str
-    artifact: str  # path of the file that the runtime loads
+    artifact: str  # path of the file, or of the folder of files, that the runtime loads
     files: tuple[FileEntry, ...]
     inputs: tuple[TensorEntry, ...]
     outputs: tuple[TensorEntry, ...]

@@ -177,6 +177,19 @@ def test_what_a_manifest_names_must_be_among_its_files(tmp_path: Path, names: di
         write_bundle(tmp_path / "b", contents(), FIELDS | names)
 
 
+def test_an_artifact_may_be_a_folder_of_files(tmp_path: Path):
+    parts = {
+        "model.mlpackage/Manifest.json": Content("artifact", b"{}"),
+        "model.mlpackage/Data/w": Content("artifact", b"w"),
+    }
+    files = parts | {"golden/x.npy": Content("golden_input", b"xx"), "model.mlpackages": Content("record", b"")}
+    made = write_bundle(tmp_path / "b", files, FIELDS | {"artifact": "model.mlpackage"})
+    assert [entry.path for entry in made.artifact_files()] == sorted(parts)
+    assert made.manifest.size_bytes == 3
+    with pytest.raises(BundleError, match="has no such artifact"):
+        write_bundle(tmp_path / "c", files, FIELDS | {"artifact": "model.mlpack"})
+
+
 def test_a_target_that_can_not_be_read_is_the_bundles_fault(bundle: Bundle):
     with pytest.raises(BundleError, match="its target can't be read: name: Field required"):
         profile_of(bundle)

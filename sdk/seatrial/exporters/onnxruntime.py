@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from seatrial_runner.bundle import Content, write_bundle
-from seatrial_targets.errors import ExportError, ModelError
+from seatrial_targets.errors import ExportError
 
-from ..version import __version__
 from .accuracy import measure_accuracy
 from .capture import capture, output_names, to_onnx
 from .digest import program_digest
+from .golden import golden_files, tensor_entries, toolchain
 from .host import Arrays, HostSession
 from .onnx_surgery import canonical, precision_summary, serialized, symbolic_axes
 from .ort_format import to_ort
 from .parity import OVERFLOW, check_finite, measure_parity
 from .quantize import to_dynamic_int8, to_fp16, to_static_int8
+from .reference import TorchReference
 from .samples import read_samples
 from .shapes import ShapePlan, plan_shapes, resized
 from .tolerance import spread, tolerance
@@ -168,43 +167,16 @@ def _described(
         "runtime": target.runtime.name,
         "precision": target.precision,
         "artifact": artifact.path,
-        "inputs": _entries("input", golden_in, inputs, {}),
-        "outputs": _entries("output", golden, outputs, tolerances),
+        "inputs": tensor_entries("input", golden_in, inputs, {}),
+        "outputs": tensor_entries("output", golden, outputs, tolerances),
         "precision_summary": artifact.precision_summary,
         "parity": parity,
         "accuracy": accuracy,
-        "toolchain": toolchain(),
+        "toolchain": toolchain("onnx", "onnxscript", "onnxruntime", "onnxconverter-common"),
         "weights_licence": source.weights_licence,
         "notes": (*artifact.notes, *_unused_checks(source)),
     }
     return fields, _contents(artifact, golden_in, golden, reference.run(golden_in))
-
-
-def toolchain() -> dict[str, str]:
-    """Return the versions of what takes part in an export."""
-    names = ("torch", "onnx", "onnxscript", "onnxruntime", "numpy", "onnxconverter-common")
-    return {"seatrial": __version__, **{name: version(name) for name in names}}
-
-
-class TorchReference:
-    """The torch model as a function from input arrays to output arrays, both by name."""
-
-    def __init__(self, source: ModelSource, names: list[str]) -> None:
-        self._source, self._names = source, names
-
-    def run(self, inputs: Mapping[str, Any]) -> Arrays:
-        """Run in eval mode. Raises ModelError when the module fails or answers NaN."""
-        import torch
-
-        value = self._source.call({name: torch.from_numpy(np.array(each)) for name, each in inputs.items()})
-        flat = [each for each in torch.utils._pytree.tree_leaves(value) if isinstance(each, torch.Tensor)]
-        outputs = {name: each.detach().numpy() for name, each in zip(self._names, flat, strict=True)}
-        for name, array in outputs.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ModelError(
-                    f"the torch model's output {name!r} holds NaN or infinity; nothing can be compared with it"
-                )
-        return outputs
 
 
 def _session(artifact: Artifact, target: TargetProfile) -> HostSession:
@@ -249,34 +221,8 @@ def _unused_checks(source: ModelSource) -> tuple[str, ...]:
     )
 
 
-def _entries(
-    kind: str, arrays: Arrays, shapes: Mapping[str, tuple[int | str, ...]], tolerances: Mapping[str, float]
-) -> tuple[dict[str, Any], ...]:
-    return tuple(
-        {
-            "name": name,
-            "dtype": str(array.dtype),
-            "shape": shapes[name],
-            "golden_shape": array.shape,
-            "golden": f"golden/{kind}_{i}.npy",
-            "tolerance": tolerances.get(name),
-        }
-        for i, (name, array) in enumerate(arrays.items())
-    )
-
-
 def _contents(artifact: Artifact, golden_in: Arrays, golden: Arrays, reference: Arrays) -> dict[str, Content]:
     found = {artifact.path: Content("artifact", artifact.data)}
     if artifact.path != "model.onnx":
         found["model.onnx"] = Content("record", artifact.onnx)
-    found |= {f"golden/input_{i}.npy": Content("golden_input", _npy(each)) for i, each in enumerate(golden_in.values())}
-    found |= {f"golden/output_{i}.npy": Content("golden_output", _npy(each)) for i, each in enumerate(golden.values())}
-    for i, each in enumerate(reference.values()):
-        found[f"golden/reference_{i}.npy"] = Content("reference_output", _npy(each))
-    return found
-
-
-def _npy(array: Any) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
-    return stream.getvalue()
+    return found | golden_files(golden_in, golden, reference)
