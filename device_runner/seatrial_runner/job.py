@@ -43,9 +43,10 @@ from typing import Literal
 
 from seatrial_targets.errors import UserError
 
+from .records import ArmName
+
 JOB_VERSION = 1
 Mode = Literal["latency", "memory", "energy"]
-ArmName = Literal["a", "b"]
 
 
 @dataclass(frozen=True)

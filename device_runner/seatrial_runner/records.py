@@ -128,6 +128,8 @@ class DeviceState(Record):
 
 
 RunKind = Literal["solo", "duet", "memory", "energy"]
+ArmName = Literal["a", "b"]
+BundleName = Literal["candidate", "baseline"]
 
 
 class Run(Record):

@@ -6,17 +6,15 @@ import secrets
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
-from seatrial_targets.errors import AgentError, DeviceError, DiskFullError, SeatrialError, Status
+from seatrial_targets.errors import DeviceError, DiskFullError, SeatrialError, Status
 
 from .deadline import Deadline
-from .job import Job
 from .lease import LONGEST_SECONDS, RENEW, Lease, refuse_lost
+from .plan import Plan
 from .printable import printable
-from .records import AgentResult, Run, RunKind
-from .runtime.base import Runtime
+from .records import AgentResult, ArmName, BundleName, Run, RunKind
 from .transport.base import Completed, Transport
 
 # The job comes by stdin, the result goes to stdout; the run's folder lives only as long as the script. Blobs are named
@@ -51,31 +49,35 @@ rm -rf runs
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What to run: its kind, which bundle is which arm of the job, and the job."""
+    """What to run, whatever the runtime: its kind, which bundle is which arm, who is first, and the plan's numbers.
+
+    ``token`` is the run's own secret word, by which its output is told from stale or mixed output. ``counters`` are
+    the energy counters to read (id to file), in energy runs.
+    """
 
     kind: RunKind
-    arms: Mapping[Literal["a", "b"], Literal["candidate", "baseline"]]
-    job: Job
+    arms: Mapping[ArmName, BundleName]
+    plan: Plan
+    first: ArmName = "a"
     pair: int | None = None
+    counters: Mapping[str, str] = field(default_factory=dict)
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
-def execute(
-    transport: Transport, lease: Lease, agent: Sequence[str], runtime: Runtime, request: RunRequest, seconds: float
-) -> AgentResult:
-    """Run the agent once and return its result, which may be an error of its own.
+def run_in_folder(
+    transport: Transport, lease: Lease, argv: Sequence[str], stdin: bytes, seconds: float, *, max_output: int = 64 << 20
+) -> Completed:
+    """Run ``argv`` with the path of a job file as its last word, in a folder that lives as long as the process.
 
-    Raises AgentError when it died or printed no result, LeaseHeldError when the lease was taken from us, DiskFullError,
-    and whatever the transport raises.
+    ``stdin`` becomes the job file. The lease is renewed first. Raises LeaseHeldError when the lease was taken from us,
+    DiskFullError, DeviceError when our folder can't be used, and whatever the transport raises.
     """
     renewed = min(lease.seconds + int(seconds), LONGEST_SECONDS)
-    argv = ["sh", "-c", SCRIPT, "seatrial", transport.root, lease.token, str(renewed)]
-    argv += [f"{time.time_ns():x}-{secrets.token_hex(3)}", *agent]
-    done = transport.run(argv, deadline=Deadline.after(seconds), stdin=request.job.render().encode())
+    words = ["sh", "-c", SCRIPT, "seatrial", transport.root, lease.token, str(renewed)]
+    words += [f"{time.time_ns():x}-{secrets.token_hex(3)}", *argv]
+    done = transport.run(words, deadline=Deadline.after(seconds), stdin=stdin, max_output=max_output)
     _refuse(done, transport)
-    try:
-        return runtime.parse_result(done.stdout, request.job.token)
-    except AgentError as error:
-        raise AgentError(f"{transport.name}: {_how_it_ended(done)}; {error}") from error
+    return done
 
 
 def sweep(transport: Transport) -> None:
@@ -91,7 +93,7 @@ def record(request: RunRequest, index: int, started_unix_ns: int, outcome: Agent
         index=index,
         kind=request.kind,
         arms=dict(request.arms),
-        first=request.job.first,
+        first=request.first,
         pair=request.pair,
         status=status,
         reason=reason,
@@ -116,7 +118,8 @@ def _refuse(done: Completed, transport: Transport) -> None:
         raise DeviceError(f"{transport.name}: can't use {transport.root}: {printable(done.stderr) or done.returncode}")
 
 
-def _how_it_ended(done: Completed) -> str:
+def how_it_ended(done: Completed) -> str:
+    """Return how a process ended that should have printed a result: by which signal, with which code, what it said."""
     code = done.returncode - 128 if done.returncode > 128 else -done.returncode
     said = printable(done.stderr[-400:])
     tail = f" (it said: {said})" if said else ""

@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seatrial_targets.errors import AgentError, CancelledError, DeadlineError, SeatrialError, Status
+from seatrial_targets.errors import AgentError, CancelledError, DeadlineError, SeatrialError, Status, UserError
 from seatrial_targets.inventory import Device
 
 from .bundle import Bundle
-from .job import ArmName
 from .journal import Journal
 from .plan import Event, OnEvent, Plan, quiet
-from .records import BundleInfo, DeviceInfo, Run, RunKind, Trial
+from .records import ArmName, BundleInfo, BundleName, DeviceInfo, Run, RunKind, Trial
 from .run import RunRequest, record
-from .session import BundleName, DeviceSession, open_session, profile_of
+from .session import DeviceSession, open_session, profile_of
 
 # Two models fit together when what the device has free is this much more than both their peaks.
 RESIDENT_MARGIN = 1.25
@@ -71,8 +70,9 @@ class TrialRunner:
         self.energy(self.plan.energy_runs)
 
     def memory(self, count: int) -> None:
-        """Bring every bundle to ``count`` memory runs."""
-        self._take_turns("memory", count)
+        """Bring every bundle to ``count`` memory runs, where the runtime can tell its memory."""
+        if not self.session.lacks("memory"):
+            self._take_turns("memory", count)
 
     def solo(self, count: int) -> None:
         """Bring every bundle to ``count`` solo latency runs."""
@@ -80,7 +80,7 @@ class TrialRunner:
 
     def energy(self, count: int) -> None:
         """Bring every bundle to ``count`` energy runs, where the device has a meter."""
-        if self.session.meter.meter is not None:
+        if self.session.meter.meter is not None and not self.session.lacks("energy"):
             self._take_turns("energy", count)
 
     def pairs(self, count: int) -> None:
@@ -98,10 +98,15 @@ class TrialRunner:
         return len(trial.of("duet")) + len(set.intersection(*sides))
 
     def comparison(self) -> str:
-        """Return "duet", or "separate" when the plan says so or both bundles don't fit into the free memory.
+        """Return "duet", or "separate" when the plan says so, the runtime has no duets, or both don't fit into memory.
 
         Once there are pairs it stays as it was: what is free changes, and the two kinds are not mixed.
         """
+        lacks = self.session.lacks("duet")
+        if lacks and self.plan.comparison == "duet":
+            raise UserError(f"{self.trial.device.name}: no duets: {lacks}; let the comparison be separate, or auto")
+        if lacks:
+            return "separate"
         if self.plan.comparison != "auto":
             return self.plan.comparison
         begun = {"separate" if run.pair is not None else run.kind for run in self.runs}
@@ -156,7 +161,7 @@ class TrialRunner:
         # Not their number: a trial that goes on has left out the runs that failed.
         index = max((run.index for run in self.runs), default=-1) + 1
         try:
-            run = record(request, index, started, self.session.execute(request, self.plan))
+            run = record(request, index, started, self.session.execute(request))
             error: SeatrialError | None = None if run.status == "ok" else RunFailedError(run, self.trial.device.name)
         except (AgentError, DeadlineError) as died:
             # A died agent or a stuck one may be the device's mood: worth another try.
@@ -237,7 +242,6 @@ def _new_trial(
     version: str,
     extra: Mapping[str, Any],
 ) -> Trial:
-    meter = session.meter
     return Trial(
         schema="seatrial.trial/1",
         id=uuid.uuid4().hex,
@@ -246,11 +250,18 @@ def _new_trial(
         device=DeviceInfo(name=device.name, target=device.target, transport=device.transport, stamp=device.stamp or ""),
         bundles={name: bundle_info(bundle) for name, bundle in bundles.items()},
         settings={**plan.settings(), **extra, **session.settings()},
-        meter=meter.meter,
-        unmeasured={} if meter.meter else {"energy": meter.reason},
+        meter=session.meter.meter,
+        unmeasured=_unmeasured(session),
         before=session.state,
         notes=_notes(bundles, plan),
     )
+
+
+def _unmeasured(session: DeviceSession) -> dict[str, str]:
+    """Return which metrics will have no runs, and why."""
+    energy = session.lacks("energy") or ("" if session.meter.meter else session.meter.reason)
+    reasons = {"energy": energy, "memory": session.lacks("memory")}
+    return {metric: reason for metric, reason in reasons.items() if reason}
 
 
 def _notes(bundles: Mapping[BundleName, Bundle], plan: Plan) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from seatrial_ci.policy.live import Campaign
     from seatrial_runner.bundle import Bundle
     from seatrial_runner.plan import Event
-    from seatrial_runner.session import BundleName
+    from seatrial_runner.records import BundleName
 
 OUT = Path("trials")
 

@@ -14,7 +14,9 @@ import pytest
 
 from seatrial_runner.journal import read_journal
 from seatrial_runner.plan import Event, Plan
-from seatrial_runner.records import Trial, agent_arm
+from seatrial_runner.records import RunKind, Trial, agent_arm
+from seatrial_runner.runtime.onnxruntime import OnnxRuntimeAgent
+from seatrial_runner.session import DeviceSession
 from seatrial_runner.trial import RunFailedError, TrialRunner, open_trial
 from seatrial_targets.errors import CancelledError, HarnessError, LeaseHeldError, LinkLostError, UserError
 from seatrial_targets.inventory import Device
@@ -172,10 +174,45 @@ def test_ctrl_c_keeps_what_was_measured_and_resume_goes_on(here: Device, make_bu
 FAILS_ONCE = 'if [ -e ../../../failed ]; then exec "$0" "$@"; fi; : > ../../../failed; exit 1'
 
 
+def without(session: DeviceSession, kind: RunKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the session's runtime one that has no runs of ``kind``."""
+    for equipped in session.equipped.values():
+        monkeypatch.setattr(equipped, "lacks", lambda asked: "it has none" if asked == kind else "")
+
+
+def test_a_runtime_without_duets_gives_separate_pairs(here: Device, make_bundle, monkeypatch):
+    bundles = {"candidate": make_bundle(), "baseline": make_bundle()}
+    with open_trial(here, bundles, QUICK) as runner:
+        without(runner.session, "duet", monkeypatch)
+        runner.pairs(1)
+    assert len(runner.trial.of("solo")) == 2
+    assert not runner.trial.of("duet")
+
+
+def test_duets_that_were_asked_for_and_can_not_be_are_an_error(here: Device, make_bundle, monkeypatch):
+    bundles = {"candidate": make_bundle(), "baseline": make_bundle()}
+    with (
+        pytest.raises(UserError, match="no duets: it has none"),
+        open_trial(here, bundles, QUICK.but(comparison="duet")) as runner,
+    ):
+        without(runner.session, "duet", monkeypatch)
+        runner.pairs(1)
+
+
+def test_a_runtime_that_can_not_tell_its_memory_has_no_memory_runs(here: Device, make_bundle, monkeypatch):
+    with open_trial(here, {"candidate": make_bundle()}, QUICK) as runner:
+        without(runner.session, "memory", monkeypatch)
+        runner.measure()
+    assert not runner.trial.of("memory")
+    assert runner.trial.of("solo")
+
+
 def test_runs_made_after_a_resume_have_numbers_of_their_own(here: Device, make_bundle, tmp_path: Path):
     out, bundles, plan = tmp_path / "trial.json", {"candidate": make_bundle()}, QUICK.but(solo_runs=3)
     with pytest.raises(CancelledError), open_trial(here, bundles, plan, out=out, on_event=Interrupt(2)) as runner:
-        runner.session.agent = ("sh", "-c", FAILS_ONCE, *runner.session.agent)
+        equipped = runner.session.equipped["candidate"]
+        assert isinstance(equipped, OnnxRuntimeAgent)
+        equipped.agent = ("sh", "-c", FAILS_ONCE, *equipped.agent)
         runner.measure()
     assert [run.status for run in runner.trial.runs] == ["device_error", "ok", "ok"]
     with open_trial(here, bundles, plan, out=out, resume=True) as runner:

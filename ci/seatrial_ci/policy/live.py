@@ -17,8 +17,8 @@ from seatrial_ci.policy.judge import Evidence, confirming, confirming_budgets, f
 from seatrial_ci.policy.schema import Policy
 from seatrial_runner.bundle import Bundle
 from seatrial_runner.plan import Event, OnEvent, Plan
-from seatrial_runner.records import Trial
-from seatrial_runner.session import BundleName, profile_of
+from seatrial_runner.records import BundleName, Trial
+from seatrial_runner.session import profile_of
 from seatrial_runner.trial import RunFailedError, open_trial
 from seatrial_targets.budgets import Budgets
 from seatrial_targets.errors import CancelledError, SeatrialError, UserError

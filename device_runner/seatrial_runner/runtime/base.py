@@ -1,31 +1,75 @@
-"""How a runtime is started and how its output is read. A new runtime is one module and one line in `TABLE`."""
+"""What a runtime is to a session, whatever executes the artifact. A new one is one module and one line in `TABLE`.
+
+A `Runtime` knows how to make itself ready on a device; what it returns, an `Equipped`, makes the runs. So an agent that
+loads a library, a vendor's program that prints its own report, and an app on a phone look alike to a trial.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 from seatrial_targets.errors import UnknownNameError
+from seatrial_targets.inventory import Device
 from seatrial_targets.profile import TargetProfile
 
-from ..job import ArmJob
-from ..manifest import Manifest
-from ..records import AgentResult
+from ..bundle import Bundle
+from ..lease import Lease
+from ..pusher import Pusher
+from ..records import AgentResult, BundleName, DeviceState, RunKind
+from ..run import RunRequest
+from ..transport.base import Transport
 
 TABLE = {"onnxruntime": "seatrial_runner.runtime.onnxruntime:OnnxRuntime"}
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What a runtime finds when it is made ready: a device that is connected and leased, and what shall run there."""
+
+    device: Device
+    transport: Transport
+    state: DeviceState
+    lease: Lease
+    pusher: Pusher
+    bundles: Mapping[BundleName, Bundle]
+    profiles: Mapping[BundleName, TargetProfile]
+
+
+class Equipped(Protocol):
+    """A runtime that is ready on a device, with the bundles of one session."""
+
+    def execute(self, request: RunRequest) -> AgentResult:
+        """Make one run and return its result, which may be an error of its own.
+
+        Raises AgentError when what runs died or printed no result, and whatever the transport raises.
+        """
+
+    def lacks(self, kind: RunKind) -> str:
+        """Return why runs of ``kind`` can't be made here, or an empty string. Without duets, pairs are separate."""
+
+    def settings(self) -> dict[str, str]:
+        """Return what runs, and how, for the record: runs with other settings do not mix, and do not compare."""
+
+    def close(self) -> None:
+        """Undo on the device what was done for this session alone; harmless when the link is lost."""
+
+
 class Runtime(Protocol):
-    """What executes the artifacts of one kind on the device."""
+    """What executes the artifacts of one kind."""
 
     name: str
 
-    def arm_job(self, manifest: Manifest, profile: TargetProfile, remote: Callable[[str], str]) -> ArmJob:
-        """Return how to load and check the model; ``remote`` maps a path in the bundle to one on the device."""
+    def read_state(self, device: Device, transport: Transport) -> DeviceState:
+        """Return the state of the device that computes, which may not be the machine that the transport reaches."""
 
-    def parse_result(self, stdout: bytes, token: str) -> AgentResult:
-        """Return what the agent printed. Raises AgentError for anything that is not its whole, well-formed result."""
+    def equip(self, ground: Ground) -> Equipped:
+        """Bring everything to the device that runs need, and check that it can be used.
+
+        Raises BundleError for a bundle of another runtime, and DeviceErrors.
+        """
 
 
 def get_runtime(name: str) -> Runtime:

@@ -7,7 +7,7 @@ import pytest
 from seatrial_runner.job import ArmJob, TensorFile
 from seatrial_runner.manifest import Manifest
 from seatrial_runner.runtime.base import get_runtime
-from seatrial_runner.runtime.onnxruntime import DEFAULT_TOLERANCE, OnnxRuntime
+from seatrial_runner.runtime.onnxruntime import DEFAULT_TOLERANCE, arm_job
 from seatrial_targets import registry
 from seatrial_targets.errors import BundleError, UnknownNameError
 
@@ -34,7 +34,7 @@ def manifest(**changes: object) -> Manifest:
 
 
 def arm(**changes: object) -> ArmJob:
-    return OnnxRuntime().arm_job(manifest(**changes), PROFILE, lambda path: f"/device/{path}")
+    return arm_job(manifest(**changes), PROFILE, lambda path: f"/device/{path}")
 
 
 def test_paths_become_those_of_the_device() -> None:
@@ -49,7 +49,7 @@ def test_the_profiles_options_are_passed_on() -> None:
         update={"providers": ("CPUExecutionProvider",), "optimization": "basic", "config": {"k": "v"}}
     )
     profile = PROFILE.model_copy(update={"runtime": runtime})
-    made = OnnxRuntime().arm_job(manifest(), profile, str)
+    made = arm_job(manifest(), profile, str)
     assert (made.providers, made.optimization, made.config) == (("CPUExecutionProvider",), "basic", {"k": "v"})
 
 
