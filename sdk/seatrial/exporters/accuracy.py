@@ -12,17 +12,15 @@ from seatrial_targets.errors import ModelError, SeatrialError
 
 from ..source import Predict
 from .blame import user_frame
-from .host import HostSession
 
 if TYPE_CHECKING:
     import torch
 
     from ..source import ModelSource
+    from .agreement import Runnable
 
 
-def measure_accuracy(
-    source: ModelSource, program: torch.export.ExportedProgram, session: HostSession
-) -> dict[str, float]:
+def measure_accuracy(source: ModelSource, program: torch.export.ExportedProgram, session: Runnable) -> dict[str, float]:
     """Return each metric of the artifact under its name and that of torch under `<name>_torch`; {} without evaluate.
 
     Raises ModelError, with the user's line, when evaluate fails or returns something else than numbers by name.
@@ -41,7 +39,7 @@ def _torch_predict(source: ModelSource) -> Predict:
     return predict
 
 
-def _artifact_predict(source: ModelSource, program: torch.export.ExportedProgram, session: HostSession) -> Predict:
+def _artifact_predict(source: ModelSource, program: torch.export.ExportedProgram, session: Runnable) -> Predict:
     import torch
 
     def predict(*args: Any, **kwargs: Any) -> Any:
