@@ -19,7 +19,11 @@ from .screen import Screen
 if TYPE_CHECKING:
     from seatrial_runner.bundle import Bundle
 
-NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")  # of the extra [export]
+# What an export needs, and the extra that brings it; by runtime.
+NEEDED = {
+    "onnxruntime": ("export", ("torch", "onnx", "onnxscript", "onnxruntime")),
+    "coreml": ("coreml", ("torch", "coremltools")),
+}
 
 
 @click.command(cls=Command)
@@ -31,7 +35,7 @@ NEEDED = ("torch", "onnx", "onnxscript", "onnxruntime")  # of the extra [export]
 @click.pass_obj
 def export(screen: Screen, source: str, target: str, out: Path, name: str, log: Path | None) -> None:
     """Export SOURCE, which is `module:factory`, `file.py:factory` or a `.pt2` file, for a target."""
-    _need_extra()
+    _need_extra(target)
     prepare([log])
     from seatrial import api
 
@@ -41,11 +45,15 @@ def export(screen: Screen, source: str, target: str, out: Path, name: str, log: 
     _say(screen, bundle)
 
 
-def _need_extra() -> None:
-    absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+def _need_extra(target: str) -> None:
+    from seatrial_targets import registry
+
+    extra, packages = NEEDED.get(registry.get(target).runtime.name, NEEDED["onnxruntime"])
+    absent = [name for name in packages if importlib.util.find_spec(name) is None]
     if absent:
         raise UserError(
-            f"export needs {', '.join(absent)}, which is not installed; run: pip install 'seatrial[export]'"
+            f"export for {target} needs {', '.join(absent)}, which is not installed; "
+            f"run: pip install 'seatrial[{extra}]'"
         )
 
 

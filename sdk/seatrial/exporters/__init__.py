@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
-TABLE = {"onnxruntime": "seatrial.exporters.onnxruntime:OnnxRuntimeExporter"}
-PLANNED = ("tensorrt", "coreml")
+TABLE = {
+    "onnxruntime": "seatrial.exporters.onnxruntime:OnnxRuntimeExporter",
+    "coreml": "seatrial.exporters.coreml:CoreMLExporter",
+}
+PLANNED = ("tensorrt",)
 
 
 class Exporter(Protocol):

@@ -45,9 +45,11 @@ def capture(
         try:
             program = torch.export.export(source.module, args, kwargs, dynamic_shapes=shapes)
         except Exception as error:
-            _keep(error, log, said.getvalue())
+            keep_error(error, log, said.getvalue())
             where = user_frame(error, source.module)
-            raise ExportError(f"{where}: torch.export can't capture the model: {_reason(error)}{_see(log)}") from error
+            raise ExportError(
+                f"{where}: torch.export can't capture the model: {_reason(error)}{see_log(log)}"
+            ) from error
     sys.stderr.write(said.getvalue())
     return program
 
@@ -70,8 +72,8 @@ def to_onnx(
                 external_data=False, optimize=True, verbose=False,
             )  # fmt: skip
         except Exception as error:
-            _keep(error, log)
-            raise ExportError(f"{_conversion_problem(error, program)}{_see(log)}") from error
+            keep_error(error, log)
+            raise ExportError(f"{_conversion_problem(error, program)}{see_log(log)}") from error
     model = made.model_proto
     _check_opset(model, opset)
     _check_random(model)
@@ -163,11 +165,11 @@ def _check_random(model: onnx.ModelProto) -> None:
         )
 
 
-def _keep(error: BaseException, log: Path | None, said: str = "") -> None:
+def keep_error(error: BaseException, log: Path | None, said: str = "") -> None:
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("".join(traceback.format_exception(error)) + said, encoding="utf-8")
 
 
-def _see(log: Path | None) -> str:
+def see_log(log: Path | None) -> str:
     return f"; the whole error is in {log}" if log is not None else "; --log FILE keeps the whole error"

@@ -1,0 +1,29 @@
+"""Profiles for Core ML, and coremltools loaded once for all tests here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from seatrial_targets.profile import TargetProfile
+
+pytest.importorskip("coremltools", reason="needs the extra `coreml`")
+
+
+@pytest.fixture
+def apple() -> Callable[..., TargetProfile]:
+    """apple("fp16", ios="17", **fields): a target for an iPhone."""
+
+    def made(precision: str = "fp16", ios: str = "16", **fields: Any) -> TargetProfile:
+        base: dict[str, Any] = {
+            "name": f"phone-{precision}",
+            "summary": "for tests",
+            "device": {"kind": "phone", "architecture": "aarch64", "os": "ios", "os_min": ios},
+            "runtime": {"name": "coreml"},
+            "precision": precision,
+        }
+        return TargetProfile.model_validate({**base, **fields})
+
+    return made
