@@ -1,0 +1,1 @@
+"""Training in plain torch: the user's data, seeded, resumable, and stopped by Ctrl-C without losing a step."""
