@@ -72,11 +72,17 @@ def cold_loads(trial: Trial, bundle: BundleRole) -> Series:
 
 
 def peak_memory(trial: Trial, bundle: BundleRole) -> Series:
-    """Return the agent's peak resident bytes, over load and inference, of each memory run of ``bundle``."""
+    """Return the peak bytes, over load and inference, of each memory run of ``bundle``.
+
+    Those that the agent's process held resident; where a GPU shares the machine's memory, by how much the use of the
+    whole machine rose.
+    """
 
     def figure(run: Run) -> float:
         memory = run.result.memory if run.result else None
         peaks = [p for p in (memory.peak_load, memory.peak_inference) if p] if memory else []
+        if memory and memory.system_peak_delta:
+            peaks = [memory.system_peak_delta]
         if not peaks:
             raise ValueError(f"run {run.index}: the kernel did not tell the peak memory")
         return float(max(peaks))

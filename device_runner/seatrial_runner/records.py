@@ -1,7 +1,8 @@
 """What was measured, as it is kept: raw, in ns and bytes, immutable. Statistics are computed from it on read.
 
 History of the format of trial.json (key ``schema``):
-- ``seatrial.trial/1``: first. Since then bundles have gained ``toolchain`` and ``runtime_settings``, with defaults.
+- ``seatrial.trial/1``: first. Since then, with defaults: bundles have gained ``toolchain`` and ``runtime_settings``;
+  runs of a GPU the times of its parts, ``effective``, ``warnings`` and ``stamp``; trials ``builds``.
 """
 
 from __future__ import annotations
@@ -37,17 +38,28 @@ class OutputCheck(Record):
 
 
 class Memory(Record):
-    """Peaks of the agent's own process, in bytes; None where the kernel does not tell."""
+    """Peaks of the agent's own process, in bytes; None where the kernel does not tell.
+
+    A GPU that shares the machine's memory is not in the figures of a process: there, ``system_peak_delta`` is how far
+    the whole machine's use rose above what it was before, and the rest is what the engine says of itself.
+    """
 
     baseline_rss: Bytes | None  # before the library is loaded
     peak_load: Bytes | None  # VmHWM after library, session and first inference
     peak_inference: Bytes | None  # VmHWM over the inferences alone, after it was reset
     pss: Bytes | None  # after the inferences
     hwm_reset: bool  # False: the kernel refused the reset, so peak_inference includes the load
+    system_peak_delta: Bytes | None = None  # highest MemTotal - MemAvailable, less what it was before the process began
+    engine_bytes: Bytes | None = None  # the serialized engine
+    scratch_bytes: Bytes | None = None  # what the engine's context wants on the GPU for activations
 
 
 class ArmResult(Record):
-    """What the agent measured of one model. Samples are in the order in which they were taken."""
+    """What the agent measured of one model. Samples are in the order in which they were taken.
+
+    ``wall_ns`` is by the host's clock, from the call to its end; or, where only the GPU's own events tell (agent
+    trtexec), the sum of its parts as far as they are switched on. The parts are empty where nobody told them.
+    """
 
     session_ns: Nanoseconds  # CreateSession
     first_ns: Nanoseconds  # first inference
@@ -55,6 +67,10 @@ class ArmResult(Record):
     checks: tuple[OutputCheck, ...]
     wall_ns: tuple[Nanoseconds, ...] = ()
     cpu_ns: tuple[Nanoseconds, ...] = ()
+    gpu_ns: tuple[Nanoseconds, ...] = ()  # the kernels of one inference, by events of the GPU
+    h2d_ns: tuple[Nanoseconds, ...] = ()  # its inputs to the GPU
+    d2h_ns: tuple[Nanoseconds, ...] = ()  # its outputs back
+    enqueue_ns: tuple[Nanoseconds, ...] = ()  # the host's time to hand it over
 
 
 class EnergySample(Record):
@@ -84,9 +100,13 @@ class AgentFailure(Record):
 
 
 class AgentResult(Record):
-    """The one JSON object that an agent prints."""
+    """The one JSON object that an agent prints, or what was read from a vendor's program (agent trtexec).
 
-    agent: Literal["native", "python"]
+    ``effective`` are settings as what ran reported them, not as they were asked for: runs that differ in one are
+    unlike. ``stamp`` names a stand-in that gave itself away.
+    """
+
+    agent: Literal["native", "python", "trtexec"]
     agent_version: Text
     status: Literal["ok", "error"]
     error: AgentFailure | None = None
@@ -103,6 +123,9 @@ class AgentResult(Record):
     arms: dict[Literal["a", "b"], ArmResult] = Field(default_factory=dict)
     memory: Memory | None = None
     energy: EnergyWindows | None = None
+    effective: dict[Text, Text] = Field(default_factory=dict)
+    warnings: tuple[Text, ...] = ()
+    stamp: Text = ""
 
 
 class DeviceState(Record):
@@ -177,6 +200,20 @@ class MeterInfo(Record):
     wraps_at: int | None = None
 
 
+class Build(Record):
+    """What the device made of an artifact before it ran, such as a TensorRT engine of an ONNX file."""
+
+    what: Text  # "TensorRT engine"
+    key: Text  # what it depends on, hashed: another key, another build
+    cached: bool  # True: an earlier session built it, with the same key
+    seconds: float | None = None  # that building took, in whatever session it was
+    size_bytes: Bytes | None = None
+    system_peak_delta: Bytes | None = None  # as in `Memory`, while it was built
+    precisions: dict[Text, int] = Field(default_factory=dict)  # layers by the type of their inputs
+    made_by: Text = ""  # the full version of what built it
+    warnings: tuple[Text, ...] = ()
+
+
 class BundleInfo(Record):
     """Which bundle it was: digest and the figures of its manifest that a verdict needs."""
 
@@ -208,6 +245,7 @@ class Trial(Record):
     unmeasured: dict[Text, Text] = Field(default_factory=dict)  # metric -> why it was not measured
     before: DeviceState | None = None
     after: DeviceState | None = None
+    builds: dict[Literal["candidate", "baseline"], Build] = Field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     notes: tuple[Text, ...] = ()
 

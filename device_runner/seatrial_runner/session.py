@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
 
-from seatrial_targets.errors import BundleError, SeatrialError, UserError
+from seatrial_targets.errors import AgentError, BundleError, SeatrialError, UserError
 from seatrial_targets.inventory import Device
 from seatrial_targets.profile import TargetProfile
 
@@ -17,7 +17,7 @@ from .bundle import Bundle
 from .meter import Choice, choose
 from .plan import Event, OnEvent, Plan, quiet
 from .pusher import Pusher
-from .records import AgentResult, ArmName, BundleName, DeviceState, RunKind
+from .records import AgentResult, ArmName, Build, BundleName, DeviceState, RunKind
 from .run import RunRequest, sweep
 from .runtime.base import Equipped, Ground, Runtime, get_runtime
 from .transport import open_transport
@@ -54,7 +54,12 @@ class DeviceSession:
 
     def execute(self, request: RunRequest) -> AgentResult:
         """Run once. See `Equipped.execute` for what it raises."""
-        return self.equipped[next(iter(request.arms.values()))].execute(request)
+        result = self.equipped[next(iter(request.arms.values()))].execute(request)
+        if result.stamp and result.stamp not in self.stamp():
+            raise AgentError(
+                f"{self.device.name}: a run was made by {result.stamp}, which the session did not begin with"
+            )
+        return result
 
     def lacks(self, kind: RunKind) -> str:
         """Return why runs of ``kind`` can't be made with these bundles on this device, or an empty string."""
@@ -72,6 +77,15 @@ class DeviceSession:
         for each in self._runtimes():
             merged = {**each.settings(), **merged}
         return merged
+
+    def stamp(self) -> str:
+        """Return what is not real: what the inventory says of the device, and what gave itself away there."""
+        found = [self.device.stamp, *(each.stamp() for each in self._runtimes())]
+        return "; ".join(dict.fromkeys(filter(None, found)))
+
+    def builds(self) -> dict[BundleName, Build]:
+        """Return what the device made of the bundles before they can run."""
+        return {name: build for each in self._runtimes() for name, build in each.builds().items()}
 
     def close(self) -> None:
         """Undo on the device what was done for this session alone."""

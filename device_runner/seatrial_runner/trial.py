@@ -247,12 +247,13 @@ def _new_trial(
         id=uuid.uuid4().hex,
         seatrial_version=version,
         started_unix_ns=time.time_ns(),
-        device=DeviceInfo(name=device.name, target=device.target, transport=device.transport, stamp=device.stamp or ""),
+        device=DeviceInfo(name=device.name, target=device.target, transport=device.transport, stamp=session.stamp()),
         bundles={name: bundle_info(bundle) for name, bundle in bundles.items()},
         settings={**plan.settings(), **extra, **session.settings()},
         meter=session.meter.meter,
         unmeasured=_unmeasured(session),
         before=session.state,
+        builds=session.builds(),
         notes=_notes(bundles, plan),
     )
 

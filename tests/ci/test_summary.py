@@ -89,3 +89,11 @@ def test_net_energy_per_inference(maker):
 def test_it_survives_json(maker):
     found = summarise(maker.solos(1, n=64).trial())
     assert Summary.model_validate_json(found.model_dump_json()) == found
+
+
+def test_where_a_gpu_shares_the_memory_the_peak_is_the_machines(maker):
+    maker.memory(30 * MS)
+    result = maker.runs[-1].result
+    memory = result.memory.model_copy(update={"system_peak_delta": 900 * MS})
+    maker.runs[-1] = maker.runs[-1].model_copy(update={"result": result.model_copy(update={"memory": memory})})
+    assert figures(maker.trial(baseline=False)).peak_memory.value == 900 * MS

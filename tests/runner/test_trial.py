@@ -14,11 +14,12 @@ import pytest
 
 from seatrial_runner.journal import read_journal
 from seatrial_runner.plan import Event, Plan
-from seatrial_runner.records import RunKind, Trial, agent_arm
+from seatrial_runner.records import AgentResult, RunKind, Trial, agent_arm
+from seatrial_runner.run import RunRequest
 from seatrial_runner.runtime.onnxruntime import OnnxRuntimeAgent
 from seatrial_runner.session import DeviceSession
 from seatrial_runner.trial import RunFailedError, TrialRunner, open_trial
-from seatrial_targets.errors import CancelledError, HarnessError, LeaseHeldError, LinkLostError, UserError
+from seatrial_targets.errors import AgentError, CancelledError, HarnessError, LeaseHeldError, LinkLostError, UserError
 from seatrial_targets.inventory import Device
 
 QUICK = Plan(
@@ -197,6 +198,26 @@ def test_duets_that_were_asked_for_and_can_not_be_are_an_error(here: Device, mak
     ):
         without(runner.session, "duet", monkeypatch)
         runner.pairs(1)
+
+
+def test_what_gives_itself_away_as_a_stand_in_stamps_the_trial(here: Device, make_bundle, monkeypatch):
+    monkeypatch.setattr(OnnxRuntimeAgent, "stamp", lambda self: "stand-in trtexec")
+    board = here.model_copy(update={"stamp": "qemu-user"})
+    with open_trial(board, {"candidate": make_bundle()}, QUICK) as runner:
+        pass
+    assert runner.trial.device.stamp == "qemu-user; stand-in trtexec"
+
+
+def test_a_stand_in_that_slips_in_later_is_an_error(here: Device, make_bundle, monkeypatch):
+    def slipped(self: OnnxRuntimeAgent, request: RunRequest) -> AgentResult:
+        return AgentResult(agent="native", agent_version="1", status="ok", stamp="stand-in trtexec")
+
+    monkeypatch.setattr(OnnxRuntimeAgent, "execute", slipped)
+    with (
+        pytest.raises(AgentError, match="stand-in trtexec"),
+        open_trial(here, {"candidate": make_bundle()}, QUICK) as r,
+    ):
+        r.solo(1)
 
 
 def test_a_runtime_that_can_not_tell_its_memory_has_no_memory_runs(here: Device, make_bundle, monkeypatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from seatrial_ci.gate.settings import GateSettings
 from seatrial_runner.records import AgentResult, DeviceState, Run, Trial
@@ -59,6 +59,16 @@ def _unlike(runs: tuple[Run, ...]) -> Iterator[str]:
         values = sorted({_text(result, key) for result in results} - {""})
         if len(values) > 1:
             yield f"runs are unlike: {key.replace('_', ' ')} was {' and '.join(values)}"
+    yield from _unlike_settings(results)
+
+
+def _unlike_settings(results: Sequence[AgentResult]) -> Iterator[str]:
+    """What ran reports its settings itself; those of separate processes may differ, whatever was asked for."""
+    told = [result.effective for result in results if result.effective]
+    for key in sorted({key for settings in told for key in settings}):
+        values = sorted({settings.get(key, "not told") for settings in told})
+        if len(values) > 1:
+            yield f"runs are unlike: {key} was {' and '.join(values)}"
 
 
 def _text(result: AgentResult, key: str) -> str:

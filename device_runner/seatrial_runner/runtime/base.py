@@ -18,7 +18,7 @@ from seatrial_targets.profile import TargetProfile
 from ..bundle import Bundle
 from ..lease import Lease
 from ..pusher import Pusher
-from ..records import AgentResult, BundleName, DeviceState, RunKind
+from ..records import AgentResult, Build, BundleName, DeviceState, RunKind
 from ..run import RunRequest
 from ..transport.base import Transport
 
@@ -52,6 +52,12 @@ class Equipped(Protocol):
 
     def settings(self) -> dict[str, str]:
         """Return what runs, and how, for the record: runs with other settings do not mix, and do not compare."""
+
+    def stamp(self) -> str:
+        """Return what is not real about what runs here (a stand-in for a vendor's program), or an empty string."""
+
+    def builds(self) -> dict[BundleName, Build]:
+        """Return what the device made of the bundles before they can run; empty where it takes them as they are."""
 
     def close(self) -> None:
         """Undo on the device what was done for this session alone; harmless when the link is lost."""

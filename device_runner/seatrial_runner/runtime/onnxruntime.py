@@ -18,7 +18,7 @@ from ..lease import Lease
 from ..libraries import find
 from ..manifest import Manifest, TensorEntry
 from ..pusher import UP, Pusher
-from ..records import AgentResult, BundleName, DeviceState, RunKind
+from ..records import AgentResult, Build, BundleName, DeviceState, RunKind
 from ..run import RunRequest, how_it_ended, run_in_folder
 from ..transport.base import Transport
 from . import output
@@ -103,6 +103,14 @@ class OnnxRuntimeAgent:
         """Return which agent and which library run."""
         agent = "native" if len(self.agent) == 1 else "python"
         return {"agent": agent, "library": self.library.removeprefix(UP)}
+
+    def stamp(self) -> str:
+        """Return an empty string: what is not real about a device is for its owner to say."""
+        return ""
+
+    def builds(self) -> dict[BundleName, Build]:
+        """Return nothing: ONNX Runtime loads the artifact as it is."""
+        return {}
 
     def close(self) -> None:
         """Do nothing: what was pushed stays in the cache."""

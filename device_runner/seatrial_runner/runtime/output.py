@@ -112,6 +112,8 @@ def _require_consistent(result: AgentResult) -> None:
     for name, arm in result.arms.items():
         if len(arm.wall_ns) != len(arm.cpu_ns):
             raise AgentError(f"the agent's result contradicts itself: arm {name} has unequal numbers of samples")
+        if {len(part) for part in (arm.gpu_ns, arm.h2d_ns, arm.d2h_ns, arm.enqueue_ns)} - {0, len(arm.wall_ns)}:
+            raise AgentError(f"the agent's result contradicts itself: arm {name} lacks parts of some samples")
         if result.status == "ok" and not all(check.ok for check in arm.checks):
             raise AgentError(f"the agent's result contradicts itself: arm {name} failed its check, yet status is ok")
 

@@ -263,6 +263,16 @@ def test_unlike_runs_are_not_compared(maker):
     assert "unlike" in judge(maker.trial(), ONLY_BASELINE).reasons[0]
 
 
+def test_runs_under_other_settings_than_asked_for_are_not_compared(maker):
+    maker.duets(8)
+    for index, graph in enumerate(["Enabled"] * 7 + ["Disabled"]):
+        told = maker.runs[index].result.model_copy(update={"effective": {"CUDA Graph": graph}})
+        maker.runs[index] = maker.runs[index].model_copy(update={"result": told})
+    verdict = judge(maker.trial(), ONLY_BASELINE)
+    assert verdict.outcome is Outcome.INVALID
+    assert "CUDA Graph was Disabled and Enabled" in verdict.reasons[0]
+
+
 def test_pairs_that_are_all_equal_are_not_trusted(maker):
     for _ in range(8):
         result = maker.result(arms={"a": maker.arm([1000] * 8), "b": maker.arm([1000] * 8)})

@@ -63,6 +63,7 @@ BAD = {
     "an arm c": (printed({**GOOD, "arms": {"c": ARM}}), "arms"),
     "error without a reason": (printed({**GOOD, "status": "error"}), "contradicts itself"),
     "unequal samples": (printed({**GOOD, "arms": {"a": {**ARM, "cpu_ns": []}}}), "contradicts itself"),
+    "parts of fewer samples": (printed({**GOOD, "arms": {"a": {**ARM, "gpu_ns": [5]}}}), "lacks parts"),
     "failed check that is ok": (
         printed({**GOOD, "arms": {"a": {**ARM, "checks": [{**CHECK, "ok": False}]}}}),
         "contradicts itself",
