@@ -1,8 +1,8 @@
-"""What Seatrial does, as functions: export, bench, gate, judge. The command line is a thin layer over these."""
+"""What Seatrial does, as functions: compress, export, bench, gate, judge. The command line is a thin layer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from seatrial_targets.budgets import Budgets
     from seatrial_targets.inventory import Device
 
+    from .compression.recipe import Recipe
+    from .compression.run import Compressed
+    from .compression.settings import StepSettings
     from .source import ModelSource
 
     OnEvent = Callable[[Event], None]
@@ -52,6 +55,51 @@ def export(
 
     loaded = load_source(source) if isinstance(source, str) else source
     return Bundle.open(run_export(loaded, profile, Path(out), name=name or None, log=log, on_progress=on_progress))
+
+
+def compress(
+    source: str | ModelSource,
+    recipe: Recipe | Path | str | Sequence[StepSettings],
+    out: Path | str | None = None,
+    *,
+    targets: Sequence[str] = (),
+    device: str = "",
+    inventory: Path | None = None,
+    plan: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    on_event: OnEvent | None = None,
+) -> Compressed:
+    """Run the steps of a recipe on a copy of the model and return what came of it; ``out`` (a `.pt2`) keeps it.
+
+    ``source`` as in `export`; ``recipe``: a `Recipe`, the path of a YAML file, or settings of steps in their order.
+    ``targets`` (added to the recipe's) must be able to carry every step. With a ``device``, latency is measured there
+    before the first step and after each, for each of the targets; ``inventory`` and ``plan`` as in `bench`.
+    ``resume`` goes on after the last finished step of an interrupted compression with the same ``out``.
+
+    Needs the extra ``[compress]``. Raises ConfigError (the recipe), UserError (its order, its settings), ModelError,
+    ExportError, UnknownNameError.
+    """
+    from seatrial_runner.plan import quiet
+    from seatrial_targets import registry
+
+    from .compression.latency import Bench
+    from .compression.recipe import as_recipe
+
+    chosen = as_recipe(recipe)
+    names = tuple(dict.fromkeys((*chosen.targets, *targets)))
+    profiles = [registry.get(name) for name in names]
+    if device and not names:
+        raise UserError("latency is measured of an export for a target: name one, in the recipe or with --target")
+    from .compression.run import run_recipe
+    from .source import load_source
+
+    loaded = load_source(source) if isinstance(source, str) else source
+    bench_plan = Bench(device, names, inventory, dict(plan or {})) if device else None
+    path = Path(out) if out is not None else None
+    return run_recipe(
+        loaded, chosen.for_targets(names), path, targets=profiles, bench=bench_plan, resume=resume,
+        on_event=on_event or quiet,
+    )  # fmt: skip
 
 
 def bench(

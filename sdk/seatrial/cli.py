@@ -29,6 +29,7 @@ class Entry(NamedTuple):
 
 
 TABLE = {
+    "compress": Entry("seatrial.commands.compress:compress", "Compress a model by a recipe, as one .pt2"),
     "export": Entry("seatrial.commands.export:export", "Export a model for a target, as a bundle"),
     "lint": Entry("seatrial.commands.lint:lint", "Check an ONNX file by the rules of TensorRT"),
     "bench": Entry("seatrial.commands.bench:bench", "Measure bundles on a device"),

@@ -8,6 +8,7 @@ A factory takes no arguments and returns a ModelSource, or one of the short form
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,7 +41,8 @@ class ModelSource:
     A batch is a pair (inputs, target), inputs alone, or a mapping in which what is no input of forward is the target.
     ``loss(outputs, target)``: without one it is cross-entropy over class indices. ``dynamic_shapes``: as
     in torch.export, used where the target's profile leaves an input's shape open. ``program`` replaces the capture of
-    ``module`` when the source is a `.pt2` file.
+    ``module`` when the source is a `.pt2` file. ``reference``: the module that parity and accuracy are held against,
+    when ``module`` was made from it by compression, and ``recipe_digest`` names the recipe that did it.
     """
 
     module: torch.nn.Module
@@ -54,6 +56,8 @@ class ModelSource:
     weights_licence: str = ""
     name: str = ""
     program: torch.export.ExportedProgram | None = None
+    reference: torch.nn.Module | None = None
+    recipe_digest: str = ""
 
     def __post_init__(self) -> None:
         _check_module(self.module)
@@ -90,6 +94,12 @@ class ModelSource:
             except Exception as error:
                 where = user_frame(error, self.module)
                 raise ModelError(f"{where}: the model fails on its inputs: {_one_line(error)}") from error
+
+    def original(self) -> ModelSource:
+        """Return the source of the reference: what this model was compressed from, or this one itself."""
+        if self.reference is None:
+            return self
+        return dataclasses.replace(self, module=self.reference, program=None, reference=None, recipe_digest="")
 
     def _positional_names(self) -> tuple[str, ...]:
         if self.program is not None:

@@ -56,7 +56,7 @@ def export(
 
     ``name`` defaults to the source's; it is a file name. An older bundle of that name is replaced. ``on_progress`` is
     called with the name of each stage. When the model can't be exported, ``log`` (a file) receives the whole text of
-    the underlying error. ``recipe_digest`` names the compression recipe that made the model.
+    the underlying error. ``recipe_digest`` names the compression recipe that made the model, else the source's does.
 
     Raises ExportError (the model, for this target) or ModelError (the model by itself).
     """
@@ -64,7 +64,8 @@ def export(
     chosen = _checked_name(name or source.name or "model")
     folder = Path(out) / f"{chosen}.{target.name}"
     told = on_progress or (lambda _stage: None)
-    return exporter.export(source, target, folder, name=chosen, log=log, on_progress=told, recipe_digest=recipe_digest)
+    digest = recipe_digest or source.recipe_digest
+    return exporter.export(source, target, folder, name=chosen, log=log, on_progress=told, recipe_digest=digest)
 
 
 def _checked_name(name: str) -> str:

@@ -27,9 +27,14 @@ def measure_accuracy(source: ModelSource, program: torch.export.ExportedProgram,
     """
     if source.evaluate is None:
         return {}
-    reference = _evaluated(source, _torch_predict(source))
+    reference = evaluate_torch(source.original())
     found = _evaluated(source, _artifact_predict(source, program, session))
     return {**found, **{f"{name}_torch": value for name, value in reference.items()}}
+
+
+def evaluate_torch(source: ModelSource) -> dict[str, float]:
+    """Return the user's metrics of the torch module; {} without evaluate. Raises ModelError as above."""
+    return _evaluated(source, _torch_predict(source))
 
 
 def _torch_predict(source: ModelSource) -> Predict:

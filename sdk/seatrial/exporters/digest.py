@@ -27,7 +27,7 @@ def program_digest(program: torch.export.ExportedProgram) -> str:
     tensors = {**program.state_dict, **program.constants}
     for name in sorted(tensors):
         digest.update(_header(name, tensors[name]))
-        digest.update(_bytes(tensors[name]))
+        digest.update(tensor_bytes(tensors[name]))
     return digest.hexdigest()
 
 
@@ -35,7 +35,8 @@ def _header(name: str, value: Any) -> bytes:
     return f"{name} {getattr(value, 'dtype', type(value).__name__)} {list(getattr(value, 'shape', ()))}\n".encode()
 
 
-def _bytes(value: Any) -> memoryview | bytes:
+def tensor_bytes(value: Any) -> memoryview | bytes:
+    """Return the bytes of a tensor, in C order; nothing for what is no tensor."""
     import torch
 
     if not isinstance(value, torch.Tensor):

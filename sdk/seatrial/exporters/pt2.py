@@ -9,6 +9,7 @@ size expressions go through sympy's eval; operator names are looked up from `tor
 from __future__ import annotations
 
 import ast
+import dataclasses
 import io
 import json
 import re
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MAKE_ONE = "make one with torch.export.save(torch.export.export(module.eval(), inputs), 'model.pt2')"
 TRUSTED = "load it only if you made it yourself, with allow_pickle=True"
+NOTE = "seatrial.json"  # an extra file: what Seatrial knows of the model beside its graph
+_MOST_NOTE_BYTES = 1 << 20
 _COMPILED = ("data/aotinductor/", "data/executorch/")
 _OPERATOR = re.compile(
     r"torch\.ops\.(?!_)\w+\.(?!__)\w+\.(?!__)\w+|torch\.ops\.higher_order\.(?!__)\w+|torch\.sym_\w+|torch\._sym_sqrt"
@@ -49,16 +52,36 @@ def load_pt2(path: Path, *, allow_pickle: bool = False) -> ModelSource:
     program = _loaded(path)
     if program.example_inputs is None:
         raise ModelError(f"{path}: holds no sample inputs; {MAKE_ONE}")
+    note = _note(path)
     args, kwargs = program.example_inputs
     if args and kwargs:
         raise ModelError(f"{path}: was captured with positional and keyword inputs; capture it with one kind")
     module = program.module()
-    return ModelSource(module, dict(kwargs) if kwargs else tuple(args), name=path.stem, program=program)
+    inputs = dict(kwargs) if kwargs else tuple(args)
+    made = ModelSource(module, inputs, name=path.stem, program=program)
+    return dataclasses.replace(made, **note)
+
+
+def _note(path: Path) -> dict[str, Any]:
+    """Fields of ModelSource that a compression left in the archive; what is not text there is not taken."""
+    with zipfile.ZipFile(path) as archive:
+        name = _records(path, archive).get(f"extra/{NOTE}")
+        if name is None or archive.getinfo(name).file_size > _MOST_NOTE_BYTES:
+            return {}
+        try:
+            found = json.loads(archive.read(name))
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"{path}: {name} is no JSON; the file is damaged") from error
+    kept = ("recipe_digest", "weights_licence")
+    return {key: found[key] for key in kept if isinstance(found, dict) and isinstance(found.get(key), str)}
 
 
 def _loaded(path: Path) -> torch.export.ExportedProgram:
     import torch
 
+    from ..compression.quantized_program import register
+
+    register()
     with quiet():
         try:
             return torch.export.load(path)

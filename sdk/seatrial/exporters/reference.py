@@ -18,10 +18,13 @@ Arrays = dict[str, "NDArray[Any]"]
 
 
 class TorchReference:
-    """The torch model as a function from input arrays to output arrays, both by name."""
+    """The torch model as a function from input arrays to output arrays, both by name.
+
+    Of a compressed model it is the one that it was made from.
+    """
 
     def __init__(self, source: ModelSource, names: list[str]) -> None:
-        self._source, self._names = source, names
+        self._source, self._names = source.original(), names
 
     def run(self, inputs: Mapping[str, Any]) -> Arrays:
         """Run in eval mode. Raises ModelError when the module fails or answers NaN."""

@@ -36,7 +36,7 @@ def plan_shapes(source: ModelSource, target: TargetProfile) -> ShapePlan:
     """Plan the capture of ``source`` for ``target``. Raises ExportError when shapes and inputs do not fit."""
     _check_names(source, target)
     bounds = {name: _bounds(name, shape, source.inputs[name], target) for name, shape in target.shapes.items()}
-    given = _given(source)
+    given = given_shapes(source)
     dynamic = {name: _dims(bounds[name]) if name in bounds else given.get(name) for name in source.inputs}
     traced = {name: _traceable(value, bounds.get(name)) for name, value in source.inputs.items()}
     varies = any(dynamic.values())
@@ -107,7 +107,8 @@ def _traceable(value: torch.Tensor, bounds: Bounds | None) -> torch.Tensor:
     return resized(value, tuple(max(n, min(2, high)) if low != high else n for n, (low, high) in sizes))
 
 
-def _given(source: ModelSource) -> dict[str, Any]:
+def given_shapes(source: ModelSource) -> dict[str, Any]:
+    """Return the source's dynamic_shapes by input name; {} without any. Raises ExportError when they do not fit."""
     shapes = source.dynamic_shapes
     if shapes is None:
         return {}

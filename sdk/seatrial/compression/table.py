@@ -1,0 +1,57 @@
+"""Which steps a recipe may hold: kind -> where its settings and its behaviour are, as "module:Class".
+
+A new step is a module with a `StepSettings`, one with a `Step`, and a line here. Modules of settings must not import
+torch: a recipe is checked before anything heavy is loaded.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from seatrial_targets.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from .settings import StepSettings
+    from .step import Step
+
+
+class Entry(NamedTuple):
+    """Where a step is, and its one line in the overview."""
+
+    settings: str
+    step: str
+    summary: str
+
+
+STEPS: dict[str, Entry] = {
+    "fold_batch_norm": Entry(
+        "seatrial.compression.surgery.settings:FoldBatchNorm",
+        "seatrial.compression.surgery.batch_norm:FoldBatchNormStep",
+        "Fold batch norms into the convolutions and linear layers before them",
+    ),
+}
+
+
+def settings_class(kind: str) -> type[StepSettings]:
+    """Return the class of a step's settings. Raises UnknownNameError."""
+    found: type[StepSettings] = _imported(_entry(kind).settings)
+    return found
+
+
+def step_for(settings: StepSettings) -> Step[Any]:
+    """Return what carries ``settings`` out; imports torch."""
+    made: Step[Any] = _imported(_entry(settings.kind).step)(settings)
+    return made
+
+
+def _entry(kind: str) -> Entry:
+    if kind not in STEPS:
+        raise UnknownNameError("step", kind, STEPS, "docs/compression.md describes all")
+    return STEPS[kind]
+
+
+def _imported(place: str) -> type:
+    module, _, name = place.partition(":")
+    found: type = getattr(import_module(module), name)
+    return found
