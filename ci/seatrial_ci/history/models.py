@@ -1,23 +1,24 @@
 """Tables of the history.
 
-History of the schema (table ``schema_version``); there are no migrations yet, so another version is refused:
+History of the schema (table ``schema_version``); an older one is upgraded by ``migrations``, a newer one refused:
 - 1: first.
+- 2: labels, and figures as rows.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Double, ForeignKey, Index, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Base(DeclarativeBase):
     """Base of all tables."""
 
-    type_annotation_map = {dict[str, Any]: JSON, bytes: LargeBinary}  # noqa: RUF012
+    type_annotation_map = {dict[str, Any]: JSON, bytes: LargeBinary, float: Double}  # noqa: RUF012
 
 
 class SchemaVersion(Base):
@@ -106,3 +107,34 @@ class VerdictRow(Base):
     rule: Mapped[str]
     outcome: Mapped[str]
     document: Mapped[str]  # JSON
+
+
+class LabelRow(Base):
+    """What a trial was of: branch, commit, tag, release, or the user's own key."""
+
+    __tablename__ = "label"
+    __table_args__ = (Index("label_by_value", "key", "value"),)
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str]
+
+
+class FigureRow(Base):
+    """A figure of a bundle in a trial with its 95 % interval over runs, in ``unit`` (ns, bytes, mJ).
+
+    ``likeness`` tells what a trend must not be drawn across: runtime, operating system, kind of agent. The time is the
+    trial's, so that the latest of a metric are found by the index alone.
+    """
+
+    __tablename__ = "figure"
+    __table_args__ = (Index("figure_by_metric", "metric", "role", "started_unix_ns"),)
+    trial_id: Mapped[str] = mapped_column(ForeignKey("trial.id"), primary_key=True)
+    role: Mapped[str] = mapped_column(primary_key=True)
+    metric: Mapped[str] = mapped_column(primary_key=True)
+    unit: Mapped[str]
+    value: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    runs: Mapped[int]
+    started_unix_ns: Mapped[int] = mapped_column(BigInteger)
+    likeness: Mapped[str]

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from sqlalchemy import text
 
 from seatrial_ci.gate import judge
 from seatrial_ci.history import History, default_path
@@ -12,14 +13,15 @@ from seatrial_targets.errors import HarnessError, UnknownNameError, UserError
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "deep" / "history.sqlite"
+def history(place):
+    """A history in a file of SQLite, and one in PostgreSQL."""
+    with History.open(place) as opened:
+        yield opened
 
 
 @pytest.fixture
-def history(path):
-    with History.open(path) as opened:
-        yield opened
+def path(tmp_path):
+    return tmp_path / "deep" / "history.sqlite"
 
 
 @pytest.fixture
@@ -88,28 +90,29 @@ def test_an_unknown_trial_is_named(history, trial):
         history.trial("trail-1")
 
 
-def test_it_is_kept_between_openings(path, trial):
+def test_it_is_kept_between_openings(path, trial, monkeypatch):
     with History.open(path) as history:
         history.add(trial)
     with History.open(str(path)) as history:
+        assert history.trial(trial.id) == trial
+    monkeypatch.setenv("SEATRIAL_HISTORY", str(path))
+    with History.open() as history:
         assert history.trial(trial.id) == trial
     with History.open(f"sqlite:///{path}") as history:
         assert len(history.list()) == 1
 
 
-def test_it_is_in_wal_mode(path, history):
+def test_it_is_in_wal_mode(path):
+    History.open(path).close()
     with sqlite3.connect(path) as raw:
         assert raw.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     raw.close()
 
 
-def test_a_newer_schema_is_refused(path, history):
-    raw = sqlite3.connect(path)
-    raw.execute("UPDATE schema_version SET version = 2")
-    raw.commit()
-    raw.close()
-    with pytest.raises(UserError, match=r"schema 2.*upgrade"):
-        History.open(path)
+def test_a_newer_schema_is_refused(history, place):
+    _change(history, "UPDATE schema_version SET version = 99")
+    with pytest.raises(UserError, match=r"schema 99.*upgrade"):
+        History.open(place)
 
 
 def test_what_is_not_a_history_is_refused_and_left_alone(tmp_path):
@@ -159,23 +162,20 @@ for i in range(int(first), int(first) + 5):
 """
 
 
-def test_writers_at_once_lose_nothing(path, tmp_path, trial):
-    """They also race to make the file."""
+def test_writers_at_once_lose_nothing(place, tmp_path, trial):
+    """They also race to make the tables."""
     file = tmp_path / "trial.json"
     file.write_text(trial.model_dump_json(by_alias=True))
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, path, file, str(i * 5)]) for i in range(3)]
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, place, file, str(i * 5)]) for i in range(3)]
     assert [writer.wait(60) for writer in writers] == [0, 0, 0]
-    with History.open(path) as history:
+    with History.open(place) as history:
         assert {entry.trial_id for entry in history.list(100)} == {f"trial-{i}" for i in range(15)}
         assert history.trial("trial-7").runs == trial.runs
 
 
-def test_a_damaged_trial_is_named(path, history, trial):
+def test_a_damaged_trial_is_named(history, trial):
     history.add(trial)
-    raw = sqlite3.connect(path)
-    raw.execute("UPDATE samples SET data = substr(data, 1, 9) WHERE run_index = 3")
-    raw.commit()
-    raw.close()
+    _change(history, "UPDATE samples SET data = substr(data, 1, 9) WHERE run_index = 3")
     with pytest.raises(HarnessError, match=r"trial-1.*damaged"):
         history.trial(trial.id)
 
@@ -186,3 +186,86 @@ def test_the_default_place_follows_xdg(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", "/home/someone")
     assert str(default_path()) == "/home/someone/.local/share/seatrial/history.sqlite"
+
+
+def test_labels_are_kept_and_found_by(history, maker):
+    history.add(maker.trial(id="one", started_unix_ns=1), labels={"branch": "main", "commit": "abc"})
+    history.add(maker.trial(id="two", started_unix_ns=2), labels={"branch": "feature/x"})
+    assert history.labels("one") == {"branch": "main", "commit": "abc"}
+    assert [entry.trial_id for entry in history.list(branch="main")] == ["one"]
+    history.add(maker.trial(id="one", started_unix_ns=1), labels={"branch": "main", "release": "1.0"})
+    assert history.labels("one") == {"branch": "main", "commit": "abc", "release": "1.0"}
+
+
+def test_a_trial_is_found_by_the_beginning_of_its_id(history, maker):
+    for name in ("abcd", "abce", "100%"):
+        history.add(maker.trial(id=name))
+    assert history.identifier("abcd") == "abcd"
+    assert history.identifier("10") == "100%"
+    with pytest.raises(UserError, match="more than one"):
+        history.identifier("abc")
+    for stranger in ("x", "%", "_"):
+        with pytest.raises(UnknownNameError):
+            history.identifier(stranger)
+
+
+def test_the_figures_of_a_trial_are_points(history, maker):
+    maker.solos(5)
+    for i in range(3):
+        maker.memory(50_000_000 + i)
+    history.add(maker.trial(id="one", started_unix_ns=1), labels={"commit": "abc", "branch": "main"})
+    trial = maker.trial(id="two", started_unix_ns=2)
+    history.add(trial, judge(trial, Budgets.model_validate({"regression": None, "size": "1 MB"})))
+    first, second = history.series("latency_p50")
+    assert (first.trial_id, second.trial_id) == ("one", "two")
+    assert first.low < first.value < first.high
+    assert first.value == pytest.approx(10e6, rel=0.02)
+    assert (first.unit, first.runs, first.commit, first.outcome) == ("ns", 5, "abc", None)
+    assert second.outcome == "FAIL"
+    assert history.series("peak_memory", branch="main")[0].value == pytest.approx(50e6, rel=0.01)
+    assert history.series("latency_p50", device="other") == history.series("latency_p99") == []
+    assert [point.trial_id for point in history.series("latency_p50", limit=1)] == ["two"]
+
+
+def test_the_latest_calibration_is_the_latest_trial_of_a_bundle_against_itself(history, maker):
+    same = maker.trial().bundles["candidate"]
+    aa = {"candidate": same, "baseline": same}
+    history.add(maker.trial(id="plain", started_unix_ns=9))
+    assert history.calibration("lab-pi") is None
+    history.add(maker.trial(id="old", started_unix_ns=1, bundles=aa))
+    history.add(maker.trial(id="new", started_unix_ns=2, bundles=aa))
+    history.add(maker.trial(id="broken", started_unix_ns=3, bundles=aa, status="timeout"))
+    assert history.calibration("lab-pi").id == "new"
+    assert history.calibration("phone") is None
+
+
+def test_what_the_latest_gate_of_a_bundle_said(history, maker):
+    def gated(name, when, size, device="lab-pi", stamp=""):
+        info = DeviceInfo(name=device, target="t", transport="ssh", stamp=stamp)
+        trial = maker.trial(id=name, started_unix_ns=when, device=info)
+        history.add(trial, judge(trial, Budgets.model_validate({"size": size, "regression": None})))
+
+    digest = maker.trial().bundles["candidate"].digest
+    assert history.outcome_of(digest, "lab-pi") is None
+    gated("good", 1, "1 GB")
+    gated("bad", 2, "1 MB")
+    gated("elsewhere", 3, "1 GB", device="phone")
+    gated("emulated", 4, "1 GB", stamp="QEMU")
+    history.add(maker.trial(id="unjudged", started_unix_ns=5))
+    assert history.outcome_of(digest, "lab-pi") == ("FAIL", "bad")
+    assert history.outcome_of("0" * 64, "lab-pi") is None
+
+
+def test_a_nul_in_a_name_is_no_obstacle(history, maker):
+    """PostgreSQL's text can't hold one; the document does."""
+    device = DeviceInfo(name="p\0i", target="t", transport="ssh")
+    maker.solos(2, invalid="be\0ll")
+    trial = maker.solos(2).trial(device=device)
+    history.add(trial)
+    assert history.trial(trial.id) == trial
+    assert history.list()[0].device == "p\N{REPLACEMENT CHARACTER}i"
+
+
+def _change(history, statement):
+    with history._engine.begin() as connection:
+        connection.execute(text(statement))
