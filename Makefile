@@ -13,7 +13,7 @@ endif
 MODEL := seatrial.demo.efficientnet_lite0:build
 BUNDLE := $(OUT)/bundles/efficientnet-lite0.$(ARCH)-cpu
 
-.PHONY: help demo test test-all lint venv agents agents-check compiler clean
+.PHONY: help demo test test-all lint docs venv agents agents-check compiler clean
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
@@ -33,6 +33,10 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The documentation as a site, below build/site; a link that leads nowhere is an error.
+docs: venv
+	$(BIN)/mkdocs build --strict --quiet
 
 # Rebuilds the device agents; needs the cross-compiler of the extra [agents].
 agents: venv
