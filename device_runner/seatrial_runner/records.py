@@ -42,12 +42,14 @@ class Memory(Record):
 
     A GPU that shares the machine's memory is not in the figures of a process: there, ``system_peak_delta`` is how far
     the whole machine's use rose above what it was before, and the rest is what the engine says of itself.
+    ``measure`` is what the peaks of the process are of: VmHWM (resident set) on Linux, phys_footprint on Apple systems.
     """
 
-    baseline_rss: Bytes | None  # before the library is loaded
-    peak_load: Bytes | None  # VmHWM after library, session and first inference
-    peak_inference: Bytes | None  # VmHWM over the inferences alone, after it was reset
-    pss: Bytes | None  # after the inferences
+    measure: Text = "VmHWM"
+    baseline_rss: Bytes | None = None  # before the library is loaded
+    peak_load: Bytes | None = None  # VmHWM after library, session and first inference
+    peak_inference: Bytes | None = None  # VmHWM over the inferences alone, after it was reset
+    pss: Bytes | None = None  # after the inferences
     hwm_reset: bool  # False: the kernel refused the reset, so peak_inference includes the load
     system_peak_delta: Bytes | None = None  # highest MemTotal - MemAvailable, less what it was before the process began
     engine_bytes: Bytes | None = None  # the serialized engine
@@ -61,7 +63,8 @@ class ArmResult(Record):
     trtexec), the sum of its parts as far as they are switched on. The parts are empty where nobody told them.
     """
 
-    session_ns: Nanoseconds  # CreateSession
+    session_ns: Nanoseconds  # CreateSession; Core ML: loading the compiled model
+    compile_ns: Nanoseconds | None = None  # Core ML: compiling the package on the device
     first_ns: Nanoseconds  # first inference
     warmup_iterations: int
     checks: tuple[OutputCheck, ...]
@@ -89,6 +92,45 @@ class EnergyWindows(Record):
     idle_after: tuple[Nanoseconds, Nanoseconds]
     inferences: int
     samples: tuple[EnergySample, ...]
+    unix_offset_ns: int | None = None  # Unix time minus the clock of the windows, where the host reads the meter
+
+
+class Placed(Record):
+    """One operation and where the runtime's own plan places it; ``cost`` is its share of the whole, by estimate."""
+
+    name: Text
+    op: Text
+    unit: Text
+    supported: tuple[Text, ...] = ()
+    cost: float | None = None
+
+
+class AppleMoment(Record):
+    """What an Apple device says of itself at one moment; None where it does not."""
+
+    thermal: Literal["nominal", "fair", "serious", "critical"] | None = None
+    low_power_mode: bool | None = None
+    battery_level: float | None = None  # 0 to 1
+    charging: bool | None = None
+
+
+class AppleIdentity(Record):
+    """Which device made the run, by its own word."""
+
+    model: Text
+    os: Text
+    build: Text
+
+
+class AppleFacts(Record):
+    """What only the runner for Apple devices tells."""
+
+    identity: AppleIdentity
+    before: AppleMoment
+    after: AppleMoment | None = None
+    available_memory: Bytes | None = None  # what the system would still have given the app after the inferences
+    placement: dict[Literal["a", "b"], tuple[Placed, ...]] | None = None  # MLComputePlan
+    placement_problem: Text = ""  # why there is none
 
 
 class AgentFailure(Record):
@@ -106,7 +148,7 @@ class AgentResult(Record):
     unlike. ``stamp`` names a stand-in that gave itself away.
     """
 
-    agent: Literal["native", "python", "trtexec"]
+    agent: Literal["native", "python", "trtexec", "apple"]
     agent_version: Text
     status: Literal["ok", "error"]
     error: AgentFailure | None = None
@@ -126,6 +168,7 @@ class AgentResult(Record):
     effective: dict[Text, Text] = Field(default_factory=dict)
     warnings: tuple[Text, ...] = ()
     stamp: Text = ""
+    apple: AppleFacts | None = None
 
 
 class DeviceState(Record):

@@ -1,0 +1,1 @@
+"""Core ML on Apple devices: the contract with the runner there, and the ways to reach it."""
