@@ -29,6 +29,10 @@ class Batch:
         """Return what ``module`` makes of the inputs."""
         return module(*self.args, **self.kwargs)
 
+    def named(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return the inputs by name; ``names`` are those of forward's arguments, for what was given by position."""
+        return {**dict(zip(names, self.args, strict=False)), **self.kwargs}
+
     def to(self, device: torch.device) -> Batch:
         """Return the batch with every tensor on ``device``."""
         moved = tree_map(lambda each: each.to(device) if isinstance(each, torch.Tensor) else each, self._parts())

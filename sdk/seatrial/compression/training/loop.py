@@ -230,7 +230,7 @@ class Fit:
         """What must be equal for a checkpoint to be of this run: settings, and names and shapes of all weights."""
         shapes = [[name, list(value.shape)] for name, value in self.module.named_parameters()]
         shapes += [[name, list(value.shape)] for name, value in self.objective.named_parameters()]
-        text = json.dumps([self.settings.model_dump(mode="json"), shapes], sort_keys=True)
+        text = json.dumps([self.settings.model_dump(mode="json"), shapes, self.objective.identity], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _report(self, resumed: int | None, device: torch.device, seconds: float) -> TrainingReport:

@@ -16,7 +16,12 @@ from .batches import Batch
 
 
 class Objective(nn.Module):
-    """Base of what can be minimised. Parameters that it registers are trained and saved beside the model's."""
+    """Base of what can be minimised. Parameters that it registers are trained and saved beside the model's.
+
+    ``identity``: what a checkpoint must agree with, beside those parameters' shapes.
+    """
+
+    identity = ""
 
     def forward(self, module: nn.Module, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """Return the loss (a scalar with a gradient) and its parts by name, for the report."""
