@@ -30,6 +30,16 @@ STEPS: dict[str, Entry] = {
         "seatrial.compression.surgery.batch_norm:FoldBatchNormStep",
         "Fold batch norms into the convolutions and linear layers before them",
     ),
+    "finetune": Entry(
+        "seatrial.compression.training.settings:Finetune",
+        "seatrial.compression.training.finetune:FinetuneStep",
+        "Train the model as it is now on your data, with your loss",
+    ),
+    "distil": Entry(
+        "seatrial.compression.distillation.settings:Distil",
+        "seatrial.compression.distillation.distil:DistilStep",
+        "Train the model as it is now to answer like a teacher",
+    ),
 }
 
 

@@ -16,7 +16,7 @@ from ..training.batches import Batch
 from ..training.objective import Objective, cross_entropy, first_tensor
 from .losses import attention_loss, cosine_loss, response_loss, token_cross_entropy, value_loss
 from .projection import Projection
-from .settings import Distillation, Kind
+from .settings import Answers, Distillation
 from .taps import Taps
 
 
@@ -56,21 +56,27 @@ class DistillationObjective(Objective):
     """
 
     def __init__(
-        self, student: nn.Module, teacher: nn.Module, settings: Distillation, example: Batch, task: Loss | None = None
+        self,
+        student: nn.Module,
+        teacher: nn.Module,
+        settings: Distillation,
+        example: Batch,
+        task: Loss | None = None,
+        input_names: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self._settings = settings
         self._teacher = Teacher(teacher, [pair.teacher_name for pair in settings.features])
         self._taps = Taps(student, [pair.student for pair in settings.features], "the student")
-        self._inputs = forward_names(student)
+        self._inputs = tuple(input_names) or forward_names(student)
         outputs, features, told, wanted = self._tried(student, example)
-        self.kind = kind_of(settings.kind, first_tensor(outputs), example)
-        self._task = task or (None if self.kind == "tokens" else cross_entropy)
+        self.answers = answers_of(settings.answers, first_tensor(outputs))
+        self._task = task or (None if self.answers == "tokens" else cross_entropy)
         pairs = [(pair, features[pair.student], wanted[pair.teacher_name]) for pair in settings.features]
         self.projections = nn.ModuleList([Projection.between(*pair) for pair in pairs])
         if settings.response:
             self._response(outputs, told, example)  # shapes that differ are said now
-        self.identity = f"{settings.model_dump_json()} {self._teacher.digest()}"
+        self.identity = f"{settings.model_dump_json()} {self.answers} {self._teacher.digest()}"
 
     def forward(self, module: nn.Module, batch: Batch) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         """Return the loss and its parts (task, response, features), each before its weight."""
@@ -97,7 +103,7 @@ class DistillationObjective(Objective):
 
     def _hard(self, outputs: Any, batch: Batch) -> torch.Tensor:
         target = batch.target
-        if self.kind == "tokens" and self._task is None:
+        if self.answers == "tokens" and self._task is None:
             labels = self._input(batch, "input_ids") if target is None else target
             return token_cross_entropy(first_tensor(outputs), labels, self._mask(batch))
         if target is None:
@@ -108,11 +114,11 @@ class DistillationObjective(Objective):
         return task(outputs, target)
 
     def _response(self, outputs: Any, told: Any, batch: Batch) -> torch.Tensor:
-        if self.kind == "values":
+        if self.answers == "values":
             pairs = zip(_floats(outputs), _floats(told), strict=True)
             return torch.stack([value_loss(student, teacher) for student, teacher in pairs]).mean()
         student, teacher, temperature = first_tensor(outputs), first_tensor(told), self._settings.temperature
-        if self.kind == "tokens":
+        if self.answers == "tokens":
             return response_loss(student, teacher, temperature, class_axis=-1, mask=self._mask(batch))
         return response_loss(student, teacher, temperature)
 
@@ -151,13 +157,13 @@ LOSSES: Mapping[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
 }
 
 
-def kind_of(wanted: Kind, outputs: torch.Tensor, example: Batch) -> Kind:
+def answers_of(wanted: Answers, outputs: torch.Tensor) -> Answers:
     """Return what the outputs are, by their axes where it was not said. Raises ModelError when that does not tell."""
     if wanted != "auto":
         return wanted
-    found: Mapping[int, Kind] = {2: "classes", 3: "tokens", 4: "dense"}
+    found: Mapping[int, Answers] = {2: "classes", 3: "tokens", 4: "dense"}
     if outputs.ndim not in found or not outputs.is_floating_point():
-        raise ModelError(f"the model answers {list(outputs.shape)}; say with `kind` what it is: values, or classes")
+        raise ModelError(f"the model answers {list(outputs.shape)}; say with `answers` what it is: values, or classes")
     return found[outputs.ndim]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from seatrial_targets.spec import Spec
 
-Kind = Literal["auto", "classes", "dense", "tokens", "values"]
+from ..settings import StepSettings
+from ..training.settings import Training
+
+Answers = Literal["auto", "classes", "dense", "tokens", "values"]
 
 
 class FeaturePair(Spec):
@@ -34,7 +37,7 @@ class Distillation(Spec):
     """loss = hard_weight * task + (1 - hard_weight) * T^2 * KL(teacher || student) + weighted features.
 
     Hinton et al., "Distilling the knowledge in a neural network", 2015; T^2 keeps the gradients' size when the
-    temperature changes. ``kind`` says what the outputs are: classes (N, C), dense (N, C, H, W), tokens (N, T, V), or
+    temperature changes. ``answers`` says what the outputs are: classes (N, C), dense (N, C, H, W), tokens (N, T, V), or
     values, which are compared by their squared error and not as probabilities; "auto" goes by the number of axes.
     ``response: false`` leaves the outputs out, for features alone.
     """
@@ -42,7 +45,7 @@ class Distillation(Spec):
     temperature: PositiveFloat = 4.0
     hard_weight: float = Field(default=0.5, ge=0.0, le=1.0)
     response: bool = True
-    kind: Kind = "auto"
+    answers: Answers = "auto"
     features: tuple[FeaturePair, ...] = ()
 
     @model_validator(mode="after")
@@ -50,3 +53,19 @@ class Distillation(Spec):
         if not self.response and not self.features:
             raise ValueError("nothing is distilled: response is false, and there are no features")
         return self
+
+
+class Distil(Distillation, Training, StepSettings):
+    """Train the model as it is now to answer like a teacher.
+
+    ``teacher``: "original", the model before the recipe; "self", the model as it is when the step begins (a born-again
+    network, Furlanello et al., 2018); or another model source, as in `seatrial export`. It takes the same inputs.
+    """
+
+    kind: ClassVar[str] = "distil"
+    teacher: str = "original"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Batches to train on."""
+        return ("train",)

@@ -17,7 +17,7 @@ from torch import nn
 
 from seatrial_targets.errors import ModelError, UserError, did_you_mean
 
-from ...source import Predict, forward_names
+from ...source import Predict, evaluating, forward_names
 from .advice import advise_learning_rate
 from .batches import Batch, Batches, Data
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -155,14 +155,8 @@ class Fit:
     def _measured(self) -> Mapping[str, float]:
         if self.evaluate is None or self.settings.watched.metric == "loss":
             return {}
-        training = [module for module in self.module.modules() if module.training]
-        self.module.eval()
-        try:
-            with torch.no_grad(), kept_random_state():
-                return dict(self.evaluate(self._predict))
-        finally:
-            for module in training:
-                module.training = True
+        with torch.no_grad(), kept_random_state(), evaluating(self.module):
+            return dict(self.evaluate(self._predict))
 
     def _predict(self, *args: Any, **kwargs: Any) -> Any:
         out = Batch(args, kwargs, None).to(self._device).call(self.module)

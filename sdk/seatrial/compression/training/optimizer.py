@@ -49,11 +49,8 @@ def device_of(name: str) -> torch.device:
 def training_mode(module: nn.Module, freeze_batch_norm: bool) -> Iterator[None]:
     """Context: the module in train mode (batch norms in eval mode if frozen), each part put back afterwards."""
     modes = [(child, child.training) for child in module.modules()]
-    module.train()
-    if freeze_batch_norm:
-        for child in module.modules():
-            if isinstance(child, nn.modules.batchnorm._BatchNorm):
-                child.eval()
+    for child, _ in modes:  # not by train(), which captured graphs refuse
+        child.training = not (freeze_batch_norm and isinstance(child, nn.modules.batchnorm._BatchNorm))
     try:
         yield
     finally:

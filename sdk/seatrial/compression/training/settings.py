@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from seatrial_targets.spec import Spec
+
+from ..settings import StepSettings
 
 
 class EarlyStopping(Spec):
@@ -63,3 +65,14 @@ class Training(Spec):
     def most_epochs(self) -> int:
         """How many epochs there are at most; steps alone may take any number."""
         return self.epochs or (2**31 if self.steps else 1)
+
+
+class Finetune(Training, StepSettings):
+    """Train the model as it is now on the source's data, with the source's loss. Without a seed, the recipe's holds."""
+
+    kind: ClassVar[str] = "finetune"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Batches to train on."""
+        return ("train",)
