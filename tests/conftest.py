@@ -32,15 +32,15 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def new_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Sshd]]:
-    """Starts sshds of one's own, to be killed at will; arguments are further lines for sshd_config."""
+    """Starts sshds of one's own, to be killed at will; arguments are further lines for its configuration."""
     if find_sshd() is None:
         if os.geteuid() != 0:
             pytest.skip("needs sshd: apt install openssh-server")
         lab.packages()
     servers: list[Sshd] = []
 
-    def start(*options: str) -> Sshd:
-        servers.append(Sshd(tmp_path_factory.mktemp("sshd"), *options))
+    def start(*options: str, path: Path | None = None) -> Sshd:
+        servers.append(Sshd(tmp_path_factory.mktemp("sshd"), *options, path=path))
         servers[-1].start()
         return servers[-1]
 

@@ -36,8 +36,8 @@ def make_key(path: Path, passphrase: str = "") -> Path:
 class Sshd:
     """One server process. Its sessions are children of it, so that `kill` takes them along."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *options: str, path: Path | None = None) -> None:
+        self.folder, self._path = folder, path
         self.port = free_port()
         self.user = getpass.getuser()
         self.key = make_key(folder / "user_key")
@@ -58,8 +58,12 @@ class Sshd:
             "PasswordAuthentication no",
             "PermitRootLogin prohibit-password",
             "Subsystem sftp internal-sftp",
-            f"SetEnv HOME={self.folder}",  # whatever the user's own shell files do, it stays out of here
+            f"SetEnv {self._environment()}",
         ]
+
+    def _environment(self) -> str:
+        """Home, so that whatever the user's own shell files do stays out of here, and PATH. sshd reads one SetEnv."""
+        return f"HOME={self.folder}" + (f" PATH={self._path}" if self._path else "")
 
     def start(self) -> None:
         """Start it and wait until it listens."""

@@ -86,6 +86,8 @@ def _put(fields: dict[str, Any], key: str, value: str) -> None:
         fields["governors"][rest] = value
     elif word == "charging":
         fields["charging"] = value in ("Charging", "Full")
+    elif word == "throttled" and value in ("0", "1"):
+        fields["throttled"] = value == "1"
     elif word == "load":
         fields["load_1m"] = _number(value.split(" ")[0])
     elif word == "pi_throttled" and re.fullmatch(r"(0x)?[0-9a-fA-F]{1,8}", value):

@@ -22,7 +22,10 @@ from ..records import AgentResult, Build, BundleName, DeviceState, RunKind
 from ..run import RunRequest
 from ..transport.base import Transport
 
-TABLE = {"onnxruntime": "seatrial_runner.runtime.onnxruntime:OnnxRuntime"}
+TABLE = {
+    "onnxruntime": "seatrial_runner.runtime.onnxruntime:OnnxRuntime",
+    "coreml": "seatrial_runner.runtime.coreml:CoreML",
+}
 
 
 @dataclass(frozen=True)

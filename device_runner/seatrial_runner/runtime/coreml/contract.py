@@ -22,7 +22,7 @@ from seatrial_targets.errors import BundleError
 from seatrial_targets.profile import TargetProfile
 
 from ...manifest import Manifest, TensorEntry
-from ...records import ArmName, BundleName
+from ...records import AgentResult, ArmName, BundleName
 from ...run import RunRequest
 
 SCHEMA = "seatrial-apple-job/1"
@@ -87,3 +87,20 @@ def _tensor(entry: TensorEntry, remote: Callable[[str], str]) -> dict[str, Any]:
         "shape": list(entry.golden_shape),
         "path": remote(entry.golden),
     }
+
+
+def judged(result: AgentResult) -> AgentResult:
+    """Return a result with what its runner could not know: which settings make runs unlike, and what disturbed it."""
+    facts = result.apple
+    if facts is None:
+        return result
+    effective = {"os_build": facts.identity.build, "low_power_mode": _on(facts.before.low_power_mode)}
+    warm = {moment.thermal for moment in (facts.before, facts.after) if moment} - {"nominal", None}
+    words = tuple(f"thermal state {state}" for state in sorted(map(str, warm)))
+    return result.model_copy(
+        update={"effective": {**result.effective, **effective}, "warnings": (*result.warnings, *words)}
+    )
+
+
+def _on(value: bool | None) -> str:
+    return "unknown" if value is None else "on" if value else "off"

@@ -79,3 +79,11 @@ public protocol Platform {
     func moment() -> Moment
     func placement(_ arm: ArmSpec) throws -> [Placed]?  // nil: this system does not tell
 }
+
+/// What a device says before any run.
+public struct Introduction: Encodable {
+    public let identity: Identity
+    public let stamp: String
+
+    public init(_ platform: Platform) { (identity, stamp) = (platform.identity, platform.stamp) }
+}

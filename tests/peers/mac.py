@@ -1,0 +1,96 @@
+"""A stand-in Mac: this machine behind its real sshd, with the tools that a Mac has and no others.
+
+What a Mac says of itself is made up; `swift build` puts the stand-in runner where the compiler would put the real one.
+GNU and util-linux tools that macOS lacks (setsid, timeout, flock, nproc, sha256sum) are not on its PATH.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+MACOS_HAS = [
+    "sh",
+    "cat",
+    "head",
+    "tail",
+    "wc",
+    "mkdir",
+    "mv",
+    "rm",
+    "rmdir",
+    "ln",
+    "cp",
+    "chmod",
+    "tar",
+    "sed",
+    "tr",
+    "df",
+    "du",
+    "ls",
+    "dirname",
+    "basename",
+    "find",
+    "env",
+    "kill",
+    "sleep",
+    "grep",
+    "openssl",
+    "shasum",
+    "readlink",
+    "date",
+    "awk",
+    "id",
+    "true",
+    "test",
+    "ps",
+    "touch",
+    "sort",
+    "cut",
+]
+BATTERY = "Now drawing from 'Battery Power'\\n -InternalBattery-0 (id=1)\\t85%%; discharging; 3:20 remaining\\n"
+RUNNER = Path(__file__).with_name("apple_runner.py")
+
+SAYS = {
+    "uname": 'case "$1" in -m) echo arm64 ;; -sr) echo "Darwin 24.1.0" ;; *) echo "Darwin 24.1.0 arm64" ;; esac',
+    "sw_vers": 'case "$1" in -buildVersion) echo 24B83 ;; *) echo 15.1 ;; esac',
+    "sysctl": """case "$2" in
+hw.model) echo Mac99,1 ;; hw.ncpu) echo 10 ;; hw.memsize) echo 17179869184 ;;
+vm.loadavg) echo "{ 0.10 0.20 0.30 }" ;; kern.bootsessionuuid) echo 11111111-2222-3333-4444-555555555555 ;;
+esac""",
+    "pmset": """case "$2" in
+batt) printf "BATTERY" ;;
+therm) printf "Note: No thermal warning level has been recorded\\n" ;;
+esac""",
+    "vm_stat": """printf 'Mach Virtual Memory Statistics: (page size of 16384 bytes)\\n'
+printf 'Pages free:                               100000.\\nPages active:                              50000.\\n'
+printf 'Pages inactive:                            20000.\\nPages speculative:                          1000.\\n'""",
+}
+
+
+def install(folder: Path, *, swift: bool = True) -> Path:
+    """Put the tools into ``folder`` and return it: the PATH of its sessions."""
+    folder.mkdir(parents=True)
+    for name in MACOS_HAS:
+        found = shutil.which(name)
+        if found:
+            (folder / name).symlink_to(found)
+    for name, script in SAYS.items():
+        _write(folder / name, script.replace("BATTERY", BATTERY))
+    if swift:
+        _write(folder / "swift", _compiler())
+    return folder
+
+
+def _compiler() -> str:
+    return f"""[ "$1 $2 $3" = "build -c release" ] && [ -f Package.swift ] || exit 1
+[ -f Sources/seatrial-apple/main.swift ] || exit 1
+mkdir -p .build/release
+printf '#!/bin/sh\\nexec %s %s "$@"\\n' '{sys.executable}' '{RUNNER}' > .build/release/seatrial-apple
+chmod 755 .build/release/seatrial-apple"""
+
+
+def _write(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)

@@ -1,0 +1,70 @@
+"""Bundles for Core ML without coremltools, and stand-ins for Apple devices behind real servers."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from peers import mac
+from peers.devices import ssh_device, trusted
+from peers.sshd import Sshd
+from seatrial_runner.bundle import Bundle, Content, write_bundle
+from seatrial_targets import registry
+from seatrial_targets.inventory import Device
+
+X, Y = np.array([[1, 2]], np.float32), np.array([[0.5, 2, -1]], np.float32)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def _tensor(name: str, array: np.ndarray, tolerance: float | None = None) -> dict[str, object]:
+    shape, dtype = list(array.shape), str(array.dtype)
+    golden = {"golden": f"golden/{name}.npy", "golden_shape": shape, "tolerance": tolerance}
+    return {"name": name, "dtype": dtype, "shape": shape, **golden}
+
+
+@pytest.fixture
+def make_package(tmp_path: Path) -> Callable[..., Bundle]:
+    """Makes bundles whose package no Core ML would take: the stand-ins look at golden files alone."""
+
+    def make(target: str = "mac-apple-silicon-fp16", name: str = "tiny") -> Bundle:
+        profile = registry.get(target)
+        contents = {
+            "model.mlpackage/Manifest.json": Content("artifact", b"{}"),
+            "model.mlpackage/Data/com.apple.CoreML/model.mlmodel": Content("artifact", name.encode()),
+            "golden/x.npy": Content("golden_input", _npy(X)),
+            "golden/y.npy": Content("golden_output", _npy(Y)),
+        }
+        fields = {
+            "name": name,
+            "target": target,
+            "profile": profile.model_dump(mode="json", by_alias=True),
+            "runtime": "coreml",
+            "precision": profile.precision,
+            "artifact": "model.mlpackage",
+            "inputs": (_tensor("x", X),),
+            "outputs": (_tensor("y", Y, 0.01),),
+        }
+        return write_bundle(tmp_path / f"{name}.{target}", contents, fields)
+
+    return make
+
+
+@pytest.fixture
+def new_mac(new_sshd: Callable[..., Sshd], tmp_path: Path, own_home: Path) -> Callable[..., Device]:
+    """Starts stand-in Macs behind an sshd each."""
+
+    def start(**options: bool) -> Device:
+        server = new_sshd(path=mac.install(tmp_path / "mac-bin", **options))
+        row = {"name": "mini", "target": "mac-apple-silicon-fp16", "stamp": "stand-in for an Apple device"}
+        return trusted(ssh_device(server, **row))
+
+    return start

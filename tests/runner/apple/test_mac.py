@@ -1,0 +1,134 @@
+"""A Mac over SSH: the real sshd, a Mac's tools, a stand-in for what its compiler makes of our sources."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from seatrial_runner.bundle import Bundle
+from seatrial_runner.condition.clean import clean
+from seatrial_runner.plan import Plan
+from seatrial_runner.records import Trial, agent_arm
+from seatrial_runner.runtime.coreml import mac
+from seatrial_runner.runtime.coreml.mac_state import read_mac
+from seatrial_runner.transport import open_transport
+from seatrial_runner.trial import RunFailedError, open_trial
+from seatrial_targets.errors import DeviceError, UserError
+from seatrial_targets.inventory import Device
+
+QUICK = Plan(
+    solo_runs=1,
+    memory_runs=1,
+    solo_iterations=4,
+    duet_iterations=4,
+    memory_iterations=2,
+    warmup_iterations=1,
+    warmup_min_ns=0,
+    warmup_max_ns=1_000_000,
+)
+Make = Callable[..., Bundle]
+NewMac = Callable[..., Device]
+
+
+def files(device: Device) -> list[str]:
+    with open_transport(device) as transport:
+        root = Path(transport.root)
+    return sorted(path.relative_to(root).as_posix().split("/")[0] for path in root.iterdir())
+
+
+def test_a_trial_on_a_mac(new_mac: NewMac, make_package: Make, tmp_path: Path) -> None:
+    device, out = new_mac(), tmp_path / "trial.json"
+    bundles = {"candidate": make_package(), "baseline": make_package(name="other")}
+    with open_trial(device, bundles, QUICK, out=out) as runner:
+        runner.measure()
+        runner.pairs(2)
+    trial = Trial.model_validate_json(out.read_bytes())
+    assert [run.kind for run in trial.runs] == ["memory", "memory", "solo", "solo", "duet", "duet"]
+    assert all(run.counts for run in trial.runs)
+    solo = trial.of("solo")[0].result
+    assert solo.arms["a"].compile_ns
+    assert len(solo.arms["a"].wall_ns) == 4
+    assert solo.effective == {"os_build": "99A1", "low_power_mode": "off"}
+    assert trial.of("memory")[0].result.memory.measure == "phys_footprint"
+    assert [run.first for run in trial.of("duet")] == ["a", "b"]
+    assert (trial.before.os, trial.before.model, trial.before.cpu_count) == ("macOS 15.1 (24B83)", "Mac99,1", 10)
+    assert trial.settings["runner"] == trial.settings["runner"].removeprefix("../")
+    assert "stand-in" in trial.device.stamp
+    assert agent_arm(trial.of("duet")[0], "baseline").checks[0].ok
+    assert files(device) == ["apple", "blobs", "packages"]
+
+
+def test_the_runner_is_built_once_and_bundles_are_laid_out_once(new_mac: NewMac, make_package: Make) -> None:
+    device, bundle = new_mac(), make_package()
+    with open_trial(device, {"candidate": bundle}, QUICK) as runner:
+        first = runner.session.bytes_sent
+        program = Path(runner.session.transport.root) / runner.session.settings()["runner"].join(["apple/", ""])
+        made = program.stat().st_mtime_ns
+    with open_trial(device, {"candidate": bundle}, QUICK) as runner:
+        assert runner.session.bytes_sent == 0 < first
+    assert program.stat().st_mtime_ns == made
+
+
+def test_cleaning_leaves_nothing(new_mac: NewMac, make_package: Make) -> None:
+    device = new_mac()
+    with open_trial(device, {"candidate": make_package()}, QUICK):
+        pass
+    with open_transport(device) as transport:
+        assert clean(transport) > 0
+    assert files(device) == []
+
+
+def test_what_a_mac_says_of_itself(new_mac: NewMac) -> None:
+    with open_transport(new_mac()) as transport:
+        state = read_mac(transport)
+    assert (state.machine, state.battery_percent, state.charging, state.throttled) == ("arm64", 85, False, None)
+    assert state.memory_total == 16 << 30
+    assert state.memory_available == 121_000 * 16384
+    assert (state.load_1m, state.boot_id[:8]) == (0.1, "11111111")
+    assert state.disk_free
+
+
+def test_a_machine_that_is_no_mac(board: Device, make_package: Make) -> None:
+    with (
+        pytest.raises(DeviceError, match=r"is no Mac \(it says: Linux"),
+        open_trial(board, {"candidate": make_package()}, QUICK),
+    ):
+        pass
+
+
+def test_a_bundle_for_an_iphone_does_not_run_on_the_mac_itself(new_mac: NewMac, make_package: Make) -> None:
+    device = new_mac()
+    with (
+        pytest.raises(UserError, match="runs macos, but target iphone-a17-fp16 is for ios"),
+        open_trial(device, {"candidate": make_package("iphone-a17-fp16")}, QUICK),
+    ):
+        pass
+
+
+def test_a_mac_without_a_compiler_says_what_to_install(new_mac: NewMac, make_package: Make) -> None:
+    device, bundles = new_mac(swift=False), {"candidate": make_package()}
+    with pytest.raises(DeviceError, match="xcode-select --install"), open_trial(device, bundles, QUICK):
+        pass
+
+
+def test_wrong_outputs_end_the_trial(new_mac: NewMac, make_package: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = new_mac()
+    with open_trial(device, {"candidate": make_package()}, QUICK) as runner:
+        equipped = runner.session.equipped["candidate"]
+        assert isinstance(equipped, mac.MacRunner)
+        folder = Path(runner.session.transport.root)
+        program = folder / equipped.program.removeprefix("../../")
+        program.write_text(program.read_text().replace("exec ", "STAND_IN_OUTPUTS=wrong exec "))
+        with pytest.raises(RunFailedError, match="differs from the golden output"):
+            runner.solo(1)
+
+
+def test_the_sources_that_travel_are_whole_and_the_same_each_time() -> None:
+    with tarfile.open(fileobj=BytesIO(mac.archive())) as tar:
+        names = tar.getnames()
+    assert {"Package.swift", "Sources/seatrial-apple/main.swift", "Sources/SeatrialCore/Job.swift"} <= set(names)
+    assert mac.archive() == mac.archive()
