@@ -15,7 +15,7 @@ from seatrial_targets.errors import ModelError, SeatrialError, did_you_mean
 
 from .source import ModelSource, from_returned
 
-FORMS = "write module:factory, path/to/file.py:factory, or path/to/model.pt2"
+FORMS = "write module:factory, path/to/file.py:factory, path/to/model.pt2, or hf:FOLDER"
 
 
 def find_factory(spec: str) -> tuple[Callable[[], Any], str]:

@@ -1,4 +1,4 @@
-"""Where a model comes from: `module:factory`, `file.py:factory`, or a `.pt2` file.
+"""Where a model comes from: `module:factory`, `file.py:factory`, a `.pt2` file, or `hf:FOLDER`.
 
 A factory takes no arguments and returns a ModelSource, or one of the short forms:
 
@@ -122,11 +122,17 @@ class evaluating:  # noqa: N801 - reads as a phrase: with evaluating(module)
             child.training = training
 
 
-def load_source(spec: str, *, allow_pickle: bool = False) -> ModelSource:
-    """Load `module:factory`, `file.py:factory` or `x.pt2`. Raises ModelError that says what, where and what next.
+def load_source(spec: str, *, allow_pickle: bool = False, allow_remote_code: bool = False) -> ModelSource:
+    """Load `module:factory`, `file.py:factory`, `x.pt2` or `hf:FOLDER`. Raises ModelError that says what, where and
+    what next.
 
-    ``allow_pickle`` lets a `.pt2` hold objects whose loading runs code from the file: only for files of your own.
+    ``allow_pickle`` lets a `.pt2` hold objects whose loading runs code from the file, and ``allow_remote_code`` lets a
+    Hugging Face folder bring Python code of its own: both only for files that you trust.
     """
+    if spec.startswith("hf:"):
+        from .huggingface.load import load_folder
+
+        return load_folder(Path(spec.removeprefix("hf:")), allow_remote_code=allow_remote_code)
     if spec.endswith(".pt2"):
         from .exporters.pt2 import load_pt2
 

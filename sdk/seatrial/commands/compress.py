@@ -44,7 +44,7 @@ def compress(
     devices_file: Path | None,
     resume: bool,
 ) -> None:
-    """Compress SOURCE, which is `module:factory`, `file.py:factory` or a `.pt2` file, by a recipe."""
+    """Compress SOURCE, which is `module:factory`, `file.py:factory`, a `.pt2` file or `hf:FOLDER`, by a recipe."""
     need_extra()
     path = out or Path(f"{recipe.stem}.pt2")
     if path.suffix != ".pt2":

@@ -34,7 +34,7 @@ NEEDED = {
 @click.option("--log", type=FILE, metavar="FILE", help="Where the converter's whole error goes if there is one.")
 @click.pass_obj
 def export(screen: Screen, source: str, target: str, out: Path, name: str, log: Path | None) -> None:
-    """Export SOURCE, which is `module:factory`, `file.py:factory` or a `.pt2` file, for a target."""
+    """Export SOURCE, which is `module:factory`, `file.py:factory`, a `.pt2` file or `hf:FOLDER`, for a target."""
     _need_extra(target)
     prepare([log])
     from seatrial import api

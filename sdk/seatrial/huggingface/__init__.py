@@ -1,0 +1,1 @@
+"""Model sources from local folders of Hugging Face models: `hf:FOLDER`."""
