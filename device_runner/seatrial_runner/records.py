@@ -1,28 +1,73 @@
 """What was measured, as it is kept: raw, in ns and bytes, immutable. Statistics are computed from it on read.
 
 History of the format of trial.json (key ``schema``):
-- ``seatrial.trial/1``: first. Since then, with defaults: bundles have gained ``toolchain`` and ``runtime_settings``;
-  runs of a GPU the times of its parts, ``effective``, ``warnings`` and ``stamp``; trials ``builds``.
+- ``seatrial.trial/1``: first. Since then, each with a default: bundles have gained ``toolchain`` and
+  ``runtime_settings``; runs of a GPU the times of its parts, ``effective``, ``warnings`` and ``stamp``; trials
+  ``builds`` and ``preparation``; runs the kinds profile, cold, sustain and evaluate, ``before``, ``after``,
+  ``others_load``, ``page_cache`` and ``power``; arms ``at_ns``, ``stride``, ``inferences`` and ``layers``; results
+  ``sensors`` and ``cpu_total_ns``; memory, states and meters more of the same.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from seatrial_targets.errors import Status
 
+from .traces import (
+    Bytes,
+    Channel,
+    EnergySample,
+    EnergyWindows,
+    LayerProfile,
+    LayerTime,
+    MeterInfo,
+    Nanoseconds,
+    PowerTrace,
+    Prepared,
+    Record,
+    SensorTrace,
+    Text,
+)
+
+__all__ = [
+    "AgentFailure",
+    "AgentResult",
+    "AppleFacts",
+    "AppleIdentity",
+    "AppleMoment",
+    "ArmName",
+    "ArmResult",
+    "Build",
+    "BundleInfo",
+    "BundleName",
+    "Bytes",
+    "Channel",
+    "DeviceInfo",
+    "DeviceState",
+    "EnergySample",
+    "EnergyWindows",
+    "LayerProfile",
+    "LayerTime",
+    "Memory",
+    "MeterInfo",
+    "Nanoseconds",
+    "OutputCheck",
+    "Placed",
+    "PowerTrace",
+    "Prepared",
+    "Record",
+    "Run",
+    "RunKind",
+    "SensorTrace",
+    "Text",
+    "Trial",
+    "agent_arm",
+]
+
 TRIAL_SCHEMA: Literal["seatrial.trial/1"] = "seatrial.trial/1"
-Nanoseconds = Annotated[int, Field(ge=0, lt=2**63)]
-Bytes = Annotated[int, Field(ge=0, lt=2**53)]
-Text = Annotated[str, Field(max_length=4096)]
-
-
-class Record(BaseModel):
-    """Frozen; an unknown key is an error, since device output is untrusted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class OutputCheck(Record):
@@ -43,6 +88,8 @@ class Memory(Record):
     A GPU that shares the machine's memory is not in the figures of a process: there, ``system_peak_delta`` is how far
     the whole machine's use rose above what it was before, and the rest is what the engine says of itself.
     ``measure`` is what the peaks of the process are of: VmHWM (resident set) on Linux, phys_footprint on Apple systems.
+    ``rss``, ``pss`` and ``swapped`` are of the moment after the inferences. ``cgroup_peak`` is of the control group
+    that the agent runs in, with whatever else does.
     """
 
     measure: Text = "VmHWM"
@@ -54,6 +101,9 @@ class Memory(Record):
     system_peak_delta: Bytes | None = None  # highest MemTotal - MemAvailable, less what it was before the process began
     engine_bytes: Bytes | None = None  # the serialized engine
     scratch_bytes: Bytes | None = None  # what the engine's context wants on the GPU for activations
+    rss: Bytes | None = None
+    swapped: Bytes | None = None  # VmSwap: what of it was no longer in memory
+    cgroup_peak: Bytes | None = None
 
 
 class ArmResult(Record):
@@ -61,6 +111,7 @@ class ArmResult(Record):
 
     ``wall_ns`` is by the host's clock, from the call to its end; or, where only the GPU's own events tell (agent
     trtexec), the sum of its parts as far as they are switched on. The parts are empty where nobody told them.
+    ``at_ns`` is when each sample began (CLOCK_MONOTONIC); only sustained runs have it, which keep one of ``stride``.
     """
 
     session_ns: Nanoseconds  # CreateSession; Core ML: loading the compiled model
@@ -74,25 +125,10 @@ class ArmResult(Record):
     h2d_ns: tuple[Nanoseconds, ...] = ()  # its inputs to the GPU
     d2h_ns: tuple[Nanoseconds, ...] = ()  # its outputs back
     enqueue_ns: tuple[Nanoseconds, ...] = ()  # the host's time to hand it over
-
-
-class EnergySample(Record):
-    """One reading of every counter, at CLOCK_MONOTONIC ``t_ns``; None where a read failed."""
-
-    t_ns: Nanoseconds
-    values: tuple[int | None, ...]
-
-
-class EnergyWindows(Record):
-    """Idle, burst, idle: when each began and ended (CLOCK_MONOTONIC ns), inferences in the burst, raw samples."""
-
-    counters: tuple[Text, ...]
-    idle_before: tuple[Nanoseconds, Nanoseconds]
-    burst: tuple[Nanoseconds, Nanoseconds]
-    idle_after: tuple[Nanoseconds, Nanoseconds]
-    inferences: int
-    samples: tuple[EnergySample, ...]
-    unix_offset_ns: int | None = None  # Unix time minus the clock of the windows, where the host reads the meter
+    at_ns: tuple[Nanoseconds, ...] = ()
+    stride: int = 1
+    inferences: int | None = None  # that were made, kept or not; None: as many as there are samples
+    layers: LayerProfile | None = None
 
 
 class Placed(Record):
@@ -169,10 +205,17 @@ class AgentResult(Record):
     warnings: tuple[Text, ...] = ()
     stamp: Text = ""
     apple: AppleFacts | None = None
+    sensors: SensorTrace | None = None
+    cpu_total_ns: Nanoseconds | None = None  # CPU time of the agent's process, from its start to its result
 
 
 class DeviceState(Record):
-    """The device at one moment; None or empty where it does not tell. Temperatures in Celsius, clocks in kHz."""
+    """The device at one moment; None or empty where it does not tell. Temperatures in Celsius, clocks in kHz.
+
+    ``throttle_events`` counts how often the device held itself back since it was switched on, ``thermal_status`` is
+    Android's (0: none, 1 light, 2 moderate, 3 severe, ...), ``cooling`` the state of each cooling device (0: idle).
+    ``cpu_busy`` and ``cpu_total`` are seconds of all CPUs together since boot (/proc/stat).
+    """
 
     unix_ns: Nanoseconds
     os: Text = ""
@@ -191,9 +234,23 @@ class DeviceState(Record):
     memory_available: Bytes | None = None
     disk_free: Bytes | None = None
     boot_id: Text = ""
+    throttle_events: int | None = None
+    thermal_status: int | None = None
+    cooling: dict[Text, int] = Field(default_factory=dict)
+    battery_temperature_c: float | None = None
+    power_source: Text = ""  # ac, usb, wireless, battery
+    screen_on: bool | None = None
+    airplane: bool | None = None
+    power_save: bool | None = None  # Android's battery saver
+    idle_mode: Text = ""  # Android's Doze: ACTIVE, IDLE, ...
+    swap_used: Bytes | None = None
+    memory_pressure: float | None = None  # % of the last 10 s in which something waited for memory (PSI "some")
+    cpu_busy: float | None = None
+    cpu_total: float | None = None
+    uptime_s: float | None = None
 
 
-RunKind = Literal["solo", "duet", "memory", "energy"]
+RunKind = Literal["solo", "duet", "memory", "energy", "profile", "cold", "sustain", "evaluate"]
 ArmName = Literal["a", "b"]
 BundleName = Literal["candidate", "baseline"]
 
@@ -203,6 +260,9 @@ class Run(Record):
 
     ``arms`` maps the agent's arm to a bundle of the trial ("candidate", "baseline"); ``invalid`` says why a run that
     ended well must not count. Where two bundles can't be resident together, ``solo`` runs carry a ``pair`` instead.
+    ``before`` and ``after`` are the device's state; ``others_load`` is the share of all CPUs that others than the
+    agent used meanwhile. ``page_cache`` (cold runs) says whether the model's files had to come from storage: "dropped"
+    (the whole cache), "evicted" (our files), or "warm".
     """
 
     index: int
@@ -216,6 +276,11 @@ class Run(Record):
     started_unix_ns: Nanoseconds
     duration_ns: Nanoseconds
     result: AgentResult | None = None
+    before: DeviceState | None = None
+    after: DeviceState | None = None
+    others_load: float | None = None
+    page_cache: Literal["", "dropped", "evicted", "warm"] = ""
+    power: PowerTrace | None = None
 
     @property
     def counts(self) -> bool:
@@ -230,17 +295,6 @@ class DeviceInfo(Record):
     target: Text
     transport: Text
     stamp: Text = ""
-
-
-class MeterInfo(Record):
-    """Which energy counter was read: kind, what it measures, microjoules per step, value at which it wraps."""
-
-    id: Text
-    kind: Literal["counter", "averaging", "point"]
-    scope: Text
-    path: Text
-    uj_per_step: float = 1.0
-    wraps_at: int | None = None
 
 
 class Build(Record):
@@ -291,6 +345,7 @@ class Trial(Record):
     builds: dict[Literal["candidate", "baseline"], Build] = Field(default_factory=dict)
     runs: tuple[Run, ...] = ()
     notes: tuple[Text, ...] = ()
+    preparation: tuple[Prepared, ...] = ()
 
     def of(self, kind: RunKind, bundle: str | None = None) -> tuple[Run, ...]:
         """Return the runs of ``kind`` that count, of ``bundle`` if one is named, in the order they were made."""

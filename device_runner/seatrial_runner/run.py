@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from seatrial_targets.errors import DeviceError, DiskFullError, SeatrialError, Status
 
+from .condition.undo import UNDO, failures
 from .deadline import Deadline
 from .lease import LONGEST_SECONDS, RENEW, Lease, refuse_lost
 from .plan import Plan
@@ -31,20 +32,27 @@ cat > job || exit 77
 """
 )
 
-# Kills what earlier runners left behind and removes their folders and half-written files; a push that broke off within
-# the last day may still be resumed. Only for who holds the lease.
-SWEEP = """
+# Kills what earlier runners left behind, removes their folders and half-written files, and takes back what they changed
+# on the device; a push that broke off within the last day may still be resumed. Only for who holds the lease.
+SWEEP = (
+    """
 cd "$1" 2>/dev/null || exit 0
 rm -f lease.????????????????
 find blobs -name '*.part*' -mtime +0 -exec rm -f {} + 2>/dev/null
 rmdir runs 2>/dev/null
-[ -d runs ] || exit 0
-here=$(pwd -P)
-for p in /proc/[0-9]*; do
-  case "$(readlink "$p/cwd" 2>/dev/null)" in "$here"/runs/*) kill -9 "${p#/proc/}" 2>/dev/null;; esac
-done
-rm -rf runs
+if [ -d runs ]; then
+  here=$(pwd -P)
+  for p in /proc/[0-9]*; do
+    case "$(readlink "$p/cwd" 2>/dev/null)" in "$here"/runs/*) kill -9 "${p#/proc/}" 2>/dev/null;; esac
+  done
+  rm -rf runs
+fi
 """
+    + UNDO
+)
+
+
+SWEEP_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,7 @@ class RunRequest:
     """What to run, whatever the runtime: its kind, which bundle is which arm, who is first, and the plan's numbers.
 
     ``token`` is the run's own secret word, by which its output is told from stale or mixed output. ``counters`` are
-    the energy counters to read (id to file), in energy runs.
+    the files to read meanwhile (id to path), every ``sample_ns``: a meter's in energy runs.
     """
 
     kind: RunKind
@@ -61,6 +69,7 @@ class RunRequest:
     first: ArmName = "a"
     pair: int | None = None
     counters: Mapping[str, str] = field(default_factory=dict)
+    sample_ns: int = 100_000_000
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
 
@@ -80,9 +89,13 @@ def run_in_folder(
     return done
 
 
-def sweep(transport: Transport) -> None:
-    """Remove what crashed runs left on the device: processes and folders. Call only with the lease in hand."""
-    transport.run(["sh", "-c", SWEEP, "seatrial", transport.root], deadline=Deadline.after(60.0))
+def sweep(transport: Transport) -> tuple[str, ...]:
+    """Remove what runs left on the device, processes and folders, and take back what was changed on it.
+
+    Return what could not be taken back. Call only with the lease in hand.
+    """
+    done = transport.run(["sh", "-c", SWEEP, "seatrial", transport.root], deadline=Deadline.after(SWEEP_SECONDS))
+    return tuple(failures(done.stdout))
 
 
 def record(request: RunRequest, index: int, started_unix_ns: int, outcome: AgentResult | SeatrialError) -> Run:

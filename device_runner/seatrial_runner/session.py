@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -14,10 +14,11 @@ from seatrial_targets.profile import TargetProfile
 
 from . import lease as leases
 from .bundle import Bundle
-from .meter import Choice, choose
+from .condition.prepare import prepare
+from .meter import Choice, choose, sample_period_ns
 from .plan import Event, OnEvent, Plan, quiet
 from .pusher import Pusher
-from .records import AgentResult, ArmName, Build, BundleName, DeviceState, RunKind
+from .records import AgentResult, ArmName, Build, BundleName, DeviceState, Prepared, RunKind
 from .run import RunRequest, sweep
 from .runtime.base import Equipped, Ground, Runtime, get_runtime
 from .transport import open_transport
@@ -39,6 +40,7 @@ class DeviceSession:
     equipped: dict[BundleName, Equipped]
     meter: Choice
     bytes_sent: int = 0
+    prepared: tuple[Prepared, ...] = ()
 
     def request(
         self,
@@ -50,7 +52,10 @@ class DeviceSession:
     ) -> RunRequest:
         """Return the request for one run of ``kind``; ``bundles`` says which bundle is which arm."""
         meter = self.meter.meter if kind == "energy" else None
-        return RunRequest(kind, dict(bundles), plan, first, pair, {meter.id: meter.path} if meter else {})
+        if meter is None:
+            return RunRequest(kind, dict(bundles), plan, first, pair)
+        period = sample_period_ns(meter, plan.energy_sample_ns)
+        return RunRequest(kind, dict(bundles), plan, first, pair, meter.files(), period)
 
     def execute(self, request: RunRequest) -> AgentResult:
         """Run once. See `Equipped.execute` for what it raises."""
@@ -112,17 +117,18 @@ def open_session(
         profiles = {name: fitting_profile(bundle, device, state) for name, bundle in bundles.items()}
         lease = leases.take(transport)
         try:
-            sweep(transport)
+            _say(on_event, sweep(transport))
+            prepared = prepare(transport, _units(profiles), device.allow_changes)
             pusher = Pusher(transport, lease, on_event)
             equipped = _equip(Ground(device, transport, state, lease, pusher, bundles, profiles))
             meter = choose(transport, next(iter(profiles.values())).meters)
-            session = DeviceSession(device, transport, state, lease, runtime, equipped, meter, pusher.sent)
+            session = DeviceSession(device, transport, state, lease, runtime, equipped, meter, pusher.sent, prepared)
             try:
                 yield session
             finally:
                 session.close()
         finally:
-            _leave(transport, lease)
+            _leave(transport, lease, on_event)
 
 
 def _equip(ground: Ground) -> dict[BundleName, Equipped]:
@@ -136,9 +142,18 @@ def _equip(ground: Ground) -> dict[BundleName, Equipped]:
     return {name: equipped[name] for name in ground.bundles}
 
 
-def _leave(transport: Transport, lease: leases.Lease) -> None:
+def _units(profiles: Mapping[BundleName, TargetProfile]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(unit for profile in profiles.values() for unit in profile.preparation))
+
+
+def _say(on_event: OnEvent, failed: Sequence[str]) -> None:
+    for what in failed:
+        on_event(Event(f"could not be set back on the device: {what}"))
+
+
+def _leave(transport: Transport, lease: leases.Lease, on_event: OnEvent) -> None:
     try:
-        sweep(transport)
+        _say(on_event, sweep(transport))
         leases.give_back(transport, lease)
     except SeatrialError:
         # The link may be what failed: then the device's own deadline ends the run, and the lease expires.

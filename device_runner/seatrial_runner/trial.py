@@ -255,6 +255,7 @@ def _new_trial(
         before=session.state,
         builds=session.builds(),
         notes=_notes(bundles, plan),
+        preparation=session.prepared,
     )
 
 

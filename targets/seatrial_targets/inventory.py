@@ -56,7 +56,8 @@ class Device(Spec):
     """One physical unit: what class it is of and how it is reached. Holds no secrets, only paths of key files.
 
     ``stamp`` is for what is not real hardware ("qemu-user arm64"): results carry it and no gate
-    takes them as a baseline.
+    takes them as a baseline. ``allow_changes`` gives leave to set what the target's ``preparation`` names for the time
+    of a session, and says with which right: that of the user we log in as, ``sudo -n``, or Android's ``su``.
     """
 
     refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -78,6 +79,7 @@ class Device(Spec):
     sensors: dict[str, Text] = Field(default_factory=dict)
     tags: tuple[Text, ...] = ()
     stamp: Annotated[str, Field(max_length=256)] = ""
+    allow_changes: Literal["login", "sudo", "su"] | None = None
 
     @field_validator("target")
     @classmethod

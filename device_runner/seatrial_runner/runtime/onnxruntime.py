@@ -27,6 +27,7 @@ from .base import Ground
 # What an output may deviate from its golden value (relative L2) when its manifest says nothing: strict, so that an
 # exporter that forgot is noticed.
 DEFAULT_TOLERANCE = 1e-3
+MODES: dict[RunKind, Mode] = {"solo": "latency", "duet": "latency", "memory": "memory", "energy": "energy"}
 NEEDED = ("artifact", "golden_input", "golden_output")
 
 
@@ -74,11 +75,10 @@ class OnnxRuntimeAgent:
     def job(self, request: RunRequest) -> Job:
         """Return the agent's job for a request."""
         plan, kind = request.plan, request.kind
-        mode: Mode = "latency" if kind == "solo" or kind == "duet" else kind
         iterations = {"duet": plan.duet_iterations, "memory": plan.memory_iterations}
         return Job(
             token=request.token,
-            mode=mode,
+            mode=MODES[kind],
             library=self.library,
             arms={arm: self.arms[bundle] for arm, bundle in request.arms.items()},
             threads=plan.threads,
@@ -91,13 +91,13 @@ class OnnxRuntimeAgent:
             max_ns=plan.max_ns,
             first=request.first,
             window_ns=plan.energy_window_ns,
-            sample_period_ns=plan.energy_sample_ns,
+            sample_period_ns=request.sample_ns,
             counters=request.counters,
         )
 
     def lacks(self, kind: RunKind) -> str:
-        """Return an empty string: the agents make runs of every kind."""
-        return ""
+        """Return an empty string for the kinds of runs that the agents make."""
+        return "" if kind in MODES else f"the agents of this version make no {kind} runs"
 
     def settings(self) -> dict[str, str]:
         """Return which agent and which library run."""
