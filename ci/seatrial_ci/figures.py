@@ -94,13 +94,13 @@ def energies(trial: Trial, bundle: BundleRole) -> Series:
     """Return the net energy per inference, in mJ, of each energy run of ``bundle``."""
     if trial.meter is None:
         return Series(np.empty(0), problem=_why(trial, "energy") or "the device has no energy meter that we can read")
-    from seatrial_runner.meter.base import energy_per_inference
+    from seatrial_runner.meter.energy import energy_per_inference
 
     meter = trial.meter
 
     def figure(run: Run) -> float:
         windows = run.result.energy if run.result else None
-        if windows is None or meter.id not in windows.counters:
+        if windows is None or not meter.files().keys() <= set(windows.counters):
             raise ValueError(f"run {run.index}: no readings of {meter.id}")
         if any(len(sample.values) != len(windows.counters) for sample in windows.samples):
             raise ValueError(f"run {run.index}: readings that lack a counter")

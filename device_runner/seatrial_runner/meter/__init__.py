@@ -1,36 +1,27 @@
-"""Power and energy: which meters the device has, and what readings mean. A new meter: one class, one line here."""
+"""Power and energy: which meters a device has, and what their readings mean."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..deadline import Deadline
 from ..printable import printable
 from ..records import MeterInfo
 from ..transport.base import Transport
-from .base import EnergyFigure, Meter, energy_per_inference
-from .counters import HwmonEnergyMeter, RaplMeter
+from .base import TABLE, Meter, get_meter, sample_period_ns
+from .energy import EnergyFigure, energy_per_inference
 
-METERS: dict[str, type[Meter]] = {"rapl": RaplMeter, "hwmon": HwmonEnergyMeter}
-
-__all__ = ["METERS", "Choice", "EnergyFigure", "Meter", "choose", "energy_per_inference"]
-
-# Lists energy counters, and those that exist but that this user may not read.
-SCRIPT = r"""
-for d in /sys/class/powercap/*:*; do
-  [ -e "$d/energy_uj" ] || continue
-  name=; range=; { read -r name < "$d/name"; read -r range < "$d/max_energy_range_uj"; } 2>/dev/null
-  if head -c 1 "$d/energy_uj" >/dev/null 2>&1; then printf 'rapl\t%s\t%s\t%s\n' "$d/energy_uj" "$name" "$range"
-  else printf 'denied\t%s\n' "$d/energy_uj"; fi
-done
-for f in /sys/class/hwmon/hwmon*/energy*_input; do
-  [ -e "$f" ] || continue
-  name=; read -r name < "${f%/*}/name"
-  if head -c 1 "$f" >/dev/null 2>&1; then printf 'hwmon\t%s\t%s\t\n' "$f" "$name"
-  else printf 'denied\t%s\n' "$f"; fi
-done
-exit 0
-"""
+__all__ = [
+    "TABLE",
+    "Choice",
+    "EnergyFigure",
+    "Meter",
+    "choose",
+    "energy_per_inference",
+    "get_meter",
+    "sample_period_ns",
+]
 
 
 @dataclass(frozen=True)
@@ -41,18 +32,25 @@ class Choice:
     reason: str = ""
 
 
-def choose(transport: Transport, wanted: tuple[str, ...] = ()) -> Choice:
+def choose(transport: Transport, wanted: Sequence[str] = ()) -> Choice:
     """Return the first meter of ``wanted`` that the device has and lets us read, or the reason why none is."""
-    done = transport.run(["sh", "-c", SCRIPT], deadline=Deadline.after(30.0), max_output=1 << 20)
-    listing = done.stdout.decode("utf-8", "replace").splitlines()
-    for name in [name for name in wanted if name in METERS] or METERS:
-        for counter in METERS[name]().counters(listing):
-            return Choice(counter)
-    return Choice(reason=_why_not(listing))
+    meters = [meter for meter in map(get_meter, [name for name in wanted if name in TABLE] or TABLE) if meter]
+    lines = _listed(transport, meters)
+    for meter in meters:
+        for found in meter.find([line for line in lines if line.startswith(f"{meter.name}\t")]):
+            return Choice(found)
+    return Choice(reason=_why_not(lines, [meter.name for meter in meters]))
 
 
-def _why_not(listing: list[str]) -> str:
-    denied = [printable(line.split("\t", 1)[1].encode(), 120) for line in listing if line.startswith("denied\t")]
+def _listed(transport: Transport, meters: Sequence[Meter]) -> list[str]:
+    """Let the device list all meters, in one round trip; each in a shell of its own."""
+    script = "".join(f"(\n{meter.LIST}\n) </dev/null 2>/dev/null\n" for meter in meters) + "exit 0\n"
+    done = transport.run(["sh", "-c", script, "seatrial"], deadline=Deadline.after(30.0), max_output=1 << 20)
+    return done.stdout.decode("utf-8", "replace").splitlines()
+
+
+def _why_not(lines: Sequence[str], names: Sequence[str]) -> str:
+    denied = [printable(line.split("\t", 1)[1].encode(), 120) for line in lines if line.startswith("denied\t")]
     if denied:
         return f"{denied[0]} exists but may not be read by this user (root only)"
-    return "the device offers no energy counter that this version reads (RAPL, hwmon)"
+    return f"the device has no energy meter that this version reads (looked for: {', '.join(names)})"

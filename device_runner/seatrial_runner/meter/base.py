@@ -1,82 +1,54 @@
-"""What a meter is: a source of energy readings, with its kind, scope and resolution stated."""
+"""What a meter is: a source of energy or power readings, with its kind, scope, rate and resolution stated."""
 
 from __future__ import annotations
 
-import itertools
+import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, cast
 
-from ..records import EnergyWindows, MeterInfo
+from ..records import MeterInfo
 
+# A profile's `meters` names them in order of preference; without it, this is the order.
+TABLE = {
+    "rapl": "seatrial_runner.meter.counters:RaplMeter",
+    "hwmon": "seatrial_runner.meter.counters:HwmonEnergyMeter",
+}
 
-@dataclass(frozen=True)
-class EnergyFigure:
-    """Energy per inference in mJ: as drawn (gross) and with the idle power taken off (net), and what it is worth."""
-
-    net_mj: float
-    gross_mj: float
-    idle_mw: float
-    meter: MeterInfo
-
-
-class Meter(Protocol):
-    """A kind of meter: finds its counters in what the device lists, and says why when there are none."""
-
-    name: str
-
-    def counters(self, listing: Sequence[str]) -> tuple[MeterInfo, ...]:
-        """Return the counters that the device's listing (lines of `meter.SCRIPT`) offers."""
-        ...
+POINT_HZ = 100.0  # a point meter below this rate errs by up to a third, however long the window (see docs on meters)
+FASTEST_NS = 5_000_000  # sysfs files of power monitors are not worth reading faster
+POINT_NS = 7_300_000  # of no simple ratio to the milliseconds that inferences and timers like
 
 
-def energy_per_inference(windows: EnergyWindows, counter: MeterInfo) -> EnergyFigure | str:
-    """Return the figure, or the reason why there is none.
+class Meter(ABC):
+    """A kind of meter: how a device tells that it has one, and what its numbers mean.
 
-    Net energy is the burst's minus the idle power (mean of the windows before and after) times the burst's length,
-    over the inferences of the burst. Counters are read at samples, so edges are interpolated linearly.
+    ``LIST`` is POSIX sh that prints lines of words with tabs between, beginning with the meter's name, for whatever of
+    its kind the device has; and ``denied<TAB>FILE`` for what is there but may not be read. It runs as the user that
+    we log in as, and must be quick and change nothing.
     """
-    series = _series(windows, counter)
-    if len(series) < 4 or windows.inferences < 1:
-        return f"{counter.id}: only {len(series)} readings came back; the counter can't be read while the model runs"
-    try:
-        before, burst, after = (_energy_uj(series, w) for w in (windows.idle_before, windows.burst, windows.idle_after))
-    except ValueError as error:
-        return f"{counter.id}: {error}"
-    seconds = [(end - start) / 1e9 for start, end in (windows.idle_before, windows.burst, windows.idle_after)]
-    idle_uw = (before + after) / (seconds[0] + seconds[2])
-    if burst <= 0:
-        return f"{counter.id}: did not move during the burst; it does not measure this load"
-    net = (burst - idle_uw * seconds[1]) / windows.inferences / 1e3
-    gross = burst / windows.inferences / 1e3
-    return EnergyFigure(net, gross, idle_uw / 1e3, counter)
+
+    name: ClassVar[str]
+    LIST: ClassVar[str]
+
+    @abstractmethod
+    def find(self, lines: Sequence[str]) -> Sequence[MeterInfo]:
+        """Return the meters that the ``lines`` printed by ``LIST`` tell of, the best first. They are not trusted."""
 
 
-def _series(windows: EnergyWindows, counter: MeterInfo) -> list[tuple[int, float]]:
-    """Return (t_ns, cumulative uJ) with wrap-arounds undone."""
-    column = windows.counters.index(counter.id)
-    raw = [(s.t_ns, s.values[column]) for s in windows.samples if column < len(s.values)]
-    series: list[tuple[int, float]] = []
-    base, last = 0, None
-    for t_ns, value in raw:
-        if value is None:
-            continue
-        if last is not None and value < last and counter.wraps_at:
-            base += counter.wraps_at
-        series.append((t_ns, (base + value) * counter.uj_per_step))
-        last = value
-    return series
+def get_meter(name: str) -> Meter | None:
+    """Return the meter called ``name``; None for one that this version does not know."""
+    if name not in TABLE:
+        return None
+    module, _, attribute = TABLE[name].partition(":")
+    return cast(Meter, getattr(importlib.import_module(module), attribute)())
 
 
-def _energy_uj(series: list[tuple[int, float]], window: tuple[int, int]) -> float:
-    start, end = (_at(series, t) for t in window)
-    if end < start:
-        raise ValueError("ran backwards and names no value at which it wraps")
-    return end - start
-
-
-def _at(series: list[tuple[int, float]], t_ns: int) -> float:
-    for (t0, v0), (t1, v1) in itertools.pairwise(series):
-        if t0 <= t_ns <= t1:
-            return v0 + (v1 - v0) * (t_ns - t0) / max(1, t1 - t0)
-    raise ValueError("has no readings on both sides of a window's edge")
+def sample_period_ns(meter: MeterInfo, counter_ns: int) -> int:
+    """Return how often the agent is to read the files of ``meter``: a counter every ``counter_ns``, power faster."""
+    if meter.kind == "counter":
+        return counter_ns
+    if meter.kind == "point":
+        return POINT_NS
+    twice = counter_ns if meter.rate_hz is None else round(0.5e9 / meter.rate_hz)
+    return max(FASTEST_NS, min(counter_ns, twice))
