@@ -11,11 +11,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from peers import lab
 from peers.devices import ssh_device, trusted
 from peers.sshd import Sshd, find_sshd, free_port
 from seatrial_targets.inventory import Device
+
+settings.register_profile("untimed", deadline=None)  # tests never assert how long something took
+settings.load_profile("untimed")
 
 
 @pytest.fixture
