@@ -78,8 +78,21 @@ class DeviceClass(Spec):
         return self
 
 
+class EngineSettings(Spec):
+    """How TensorRT builds an engine on the device.
+
+    ``tf32`` lets float32 products be rounded to 10 bits of mantissa, which TensorRT does by default and a target called
+    fp32 should not; ``sparsity`` allows kernels for 2:4 sparse weights (Ampere and later). None: TensorRT's default.
+    """
+
+    tf32: bool = False
+    sparsity: bool = False
+    optimization_level: Annotated[int, Field(ge=0, le=5)] | None = None
+    workspace_bytes: SizeBytes | None = None
+
+
 class RuntimeSpec(Spec):
-    """What executes the artifact, in which versions, and with which options."""
+    """What executes the artifact, in which versions, and with which options. ``engine`` is for TensorRT."""
 
     name: Literal["onnxruntime", "tensorrt", "coreml"]
     versions: Versions = ""
@@ -88,11 +101,15 @@ class RuntimeSpec(Spec):
     spin: bool = True
     optimization: Literal["none", "basic", "extended", "all"] = "all"
     config: dict[str, str] = Field(default_factory=dict)
+    engine: EngineSettings = EngineSettings()
 
 
 class Quantization(Spec):
     """How floating point becomes integers.
 
+    ``rest`` is what all that is not quantized computes in; other values than fp32 are for TensorRT: ``fp16`` has casts
+    in the graph, ``either`` lets the builder of TensorRT 8 to 10 choose. ``keep_float`` names modules that are not
+    quantized, as paths or patterns: ``features.0``, ``head.*``.
     ``reduce_range`` keeps weights to 7 bits: u8 x s8 products saturate in x86 CPUs without VNNI.
     ``histogram_bins`` is for entropy calibration: with 128 it gives what minmax gives.
     """
@@ -107,6 +124,8 @@ class Quantization(Spec):
     histogram_bins: Annotated[int, Field(ge=128, le=65536)] = 2048
     quantize_bias: bool = True
     reduce_range: bool = False
+    rest: Literal["fp32", "fp16", "either"] = "fp32"
+    keep_float: tuple[str, ...] = ()
 
 
 class EnumeratedShapes(Spec):
@@ -153,6 +172,16 @@ Shape = Annotated[
 ]
 
 
+def span(shape: Shape) -> tuple[FixedShape, FixedShape, FixedShape]:
+    """Return the least, the optimal and the largest of what a shape allows; of a list, its first is the optimal one."""
+    if isinstance(shape, ShapeRange):
+        return shape.min, shape.opt, shape.max
+    if isinstance(shape, EnumeratedShapes):
+        columns = list(zip(*shape.enumerated, strict=True))
+        return tuple(map(min, columns)), shape.enumerated[0], tuple(map(max, columns))
+    return shape, shape, shape
+
+
 class TargetProfile(Spec):
     """A target, resolved: nothing is inherited any more. As JSON it reads back unchanged."""
 
@@ -176,6 +205,12 @@ class TargetProfile(Spec):
             raise ValueError(f"precision is {self.precision}, so quantization must be {wanted}")
         if self.runtime.name == "coreml" and self.opset is not None:
             raise ValueError("opset is for ONNX; Core ML has none")
+        if self.runtime.name == "tensorrt":
+            _require_symmetric(self.quantization)
+        elif self.runtime.engine != EngineSettings():
+            raise ValueError(f"runtime.engine is for TensorRT; {self.runtime.name} builds no engines")
+        elif self.quantization is not None and self.quantization.rest != "fp32":
+            raise ValueError(f"quantization.rest is for TensorRT; {self.runtime.name} takes fp32")
         return self
 
     def selects(self, *, machine: str = "", model: str = "", os: str = "", os_version: str = "") -> bool:
@@ -203,6 +238,23 @@ class TargetProfile(Spec):
         if high and version[: high.count(".") + 1] > version_key(high):
             return f"runs {self.device.os} {os_version}; target {self.name} ends at {high}"
         return ""
+
+
+def _require_symmetric(how: Quantization | None) -> None:
+    """TensorRT takes symmetric int8 with zero point 0, and biases in floating point."""
+    if how is None:
+        return
+    wanted = {
+        "scheme": "static",
+        "activation": "int8",
+        "symmetric": True,
+        "quantize_bias": False,
+        "reduce_range": False,
+    }
+    for key, value in wanted.items():
+        if getattr(how, key) != value:
+            found = str(getattr(how, key)).lower()
+            raise ValueError(f"quantization.{key} is {found}; TensorRT takes only {str(value).lower()}")
 
 
 def architecture(machine: str) -> str:

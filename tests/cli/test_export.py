@@ -56,12 +56,6 @@ def test_an_unknown_target_is_said_before_the_model_is_loaded(call: Call, model:
     assert "did you mean 'x86-64-cpu-fp32'" in said.err
 
 
-def test_a_runtime_without_exporter_is_said(call: Call, model: str) -> None:
-    said = call("export", "net.py:build", "--target", "jetson-orin-nano-fp16")
-    assert said.code == 2
-    assert "tensorrt" in said.err
-
-
 @pytest.mark.slow
 def test_the_whole_error_of_the_converter_is_kept(program: Call, home: Path) -> None:
     source = """\

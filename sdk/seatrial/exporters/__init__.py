@@ -20,8 +20,8 @@ Progress = Callable[[str], None]
 TABLE = {
     "onnxruntime": "seatrial.exporters.onnxruntime:OnnxRuntimeExporter",
     "coreml": "seatrial.exporters.coreml:CoreMLExporter",
+    "tensorrt": "seatrial.exporters.tensorrt.exporter:TensorRTExporter",
 }
-PLANNED = ("tensorrt",)
 
 
 class Exporter(Protocol):
@@ -75,13 +75,8 @@ def _checked_name(name: str) -> str:
 
 
 def exporter_for(target: TargetProfile) -> Exporter:
-    """Return the exporter of the target's runtime. Raises ExportError when this version has none."""
+    """Return the exporter of the target's runtime. Raises UnknownNameError when this version has none."""
     runtime = target.runtime.name
-    if runtime in PLANNED:
-        raise ExportError(
-            f"target {target.name!r} is for {runtime}, and this version of Seatrial has no {runtime} exporter; "
-            f"it exports for: {', '.join(TABLE)} (see `seatrial targets list`)"
-        )
     if runtime not in TABLE:
         raise UnknownNameError("runtime", runtime, TABLE)
     module, _, cls = TABLE[runtime].partition(":")

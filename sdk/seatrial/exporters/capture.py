@@ -16,6 +16,7 @@ from seatrial_targets.errors import ExportError
 from ..source import evaluating
 from .blame import node_place, user_frame
 from .noise import quiet
+from .opset import TooNewError, lowered
 
 if TYPE_CHECKING:
     import onnx
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _UNSUPPORTED = re.compile(r"<OpOverload\(op='([\w.]+)', overload='(\w+)'\)>")
 _RANDOM = ("RandomUniform", "RandomUniformLike", "RandomNormal", "RandomNormalLike", "Bernoulli", "Multinomial")
+OLDEST_OPSET = 18  # that torch's exporter writes by itself
 PROTOBUF_LIMIT_BYTES = 2_000_000_000
 
 
@@ -68,16 +70,15 @@ def to_onnx(
     with quiet():
         try:
             made = torch.onnx.export(
-                program, dynamo=True, opset_version=opset, input_names=input_names, output_names=outputs,
-                external_data=False, optimize=True, verbose=False,
+                program, dynamo=True, opset_version=max(opset, OLDEST_OPSET), input_names=input_names,
+                output_names=outputs, external_data=False, optimize=True, verbose=False,
             )  # fmt: skip
         except Exception as error:
             keep_error(error, log)
             raise ExportError(f"{_conversion_problem(error, program)}{see_log(log)}") from error
     model = made.model_proto
-    _check_opset(model, opset)
     _check_random(model)
-    return model
+    return _at_opset(model, opset)
 
 
 def output_names(program: torch.export.ExportedProgram) -> list[str]:
@@ -146,13 +147,17 @@ def _check_size(program: torch.export.ExportedProgram) -> None:
         )
 
 
-def _check_opset(model: onnx.ModelProto, wanted: int) -> None:
+def _at_opset(model: onnx.ModelProto, wanted: int) -> onnx.ModelProto:
     found = next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx"))
-    if found > wanted:
+    if found <= wanted:
+        return model
+    try:
+        return lowered(model, wanted)
+    except TooNewError as error:
         raise ExportError(
-            f"the target asks for opset {wanted}, but the model needs {found} (it could not be converted down); "
+            f"the target asks for opset {wanted}, but the model needs {found} ({error}); "
             f"set `opset: {found}` in the target when its runtime can read that"
-        )
+        ) from error
 
 
 def _check_random(model: onnx.ModelProto) -> None:

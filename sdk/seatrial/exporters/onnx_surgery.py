@@ -92,17 +92,30 @@ def precision_summary(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _arithmetic(node: Any, weights: dict[str, int], makers: dict[str, Any]) -> int | None:
-    weight = node.input[1]
-    if weight in weights:
-        return weights[weight]
+    weight, scale = _origin(node.input[1], makers)
+    if scale and _origin(node.input[0], makers)[1]:
+        return _stored(weight, weights, makers)
+    # Weights alone are stored in 8 bits: the arithmetic is that of the scale's type.
+    return weights.get(scale or weight)
+
+
+def _origin(name: str, makers: dict[str, Any]) -> tuple[str, str]:
+    """Return where a tensor comes from through Casts, and the scale of the DequantizeLinear there, if there is one."""
+    maker = makers.get(name)
+    while maker is not None and maker.op_type == "Cast":
+        name = maker.input[0]
+        maker = makers.get(name)
+    if maker is None or maker.op_type != "DequantizeLinear":
+        return name, ""
+    return maker.input[0], maker.input[1]
+
+
+def _stored(weight: str, weights: dict[str, int], makers: dict[str, Any]) -> int | None:
+    """Return the integer type of a quantized weight: its own, or that of the quantizer before it."""
     maker = makers.get(weight)
-    if maker is None or maker.op_type not in ("DequantizeLinear", "Cast") or maker.input[0] not in weights:
-        return None
-    activation = makers.get(node.input[0])
-    paired = activation is not None and activation.op_type == "DequantizeLinear"
-    if maker.op_type == "DequantizeLinear" and not paired:
-        return weights.get(maker.input[1])  # weights are stored in 8 bits, the arithmetic is that of the scale's type
-    return weights[maker.input[0]]
+    if maker is not None and maker.op_type == "QuantizeLinear" and len(maker.input) > 2:
+        return weights.get(maker.input[2])
+    return weights.get(weight)
 
 
 def _strip(model: onnx.ModelProto) -> None:

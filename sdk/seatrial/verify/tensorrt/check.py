@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seatrial_targets.errors import HarnessError, UserError
-from seatrial_targets.profile import EnumeratedShapes, Shape, ShapeRange
+from seatrial_targets.profile import Shape, span
 
 if TYPE_CHECKING:
     import onnx
@@ -62,7 +62,9 @@ def check(model: onnx.ModelProto, shapes: dict[str, Shape] | None = None, second
     with tempfile.TemporaryDirectory(prefix="seatrial-trt-") as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(numbered, str(path), save_as_external_data=numbered.ByteSize() > 1 << 30)
-        found = _probe(path, {name: _range(shape) for name, shape in (shapes or {}).items()}, seconds)
+        found = _probe(
+            path, {name: [list(each) for each in span(shape)] for name, shape in (shapes or {}).items()}, seconds
+        )
     return _compiled(found, names, model)
 
 
@@ -75,15 +77,6 @@ def _number(model: onnx.ModelProto) -> dict[str, str]:
         names[f"n{index}"] = label(node)
         node.name = f"n{index}"
     return names
-
-
-def _range(shape: Shape) -> list[list[int]]:
-    if isinstance(shape, ShapeRange):
-        return [list(shape.min), list(shape.opt), list(shape.max)]
-    if isinstance(shape, EnumeratedShapes):
-        columns = list(zip(*shape.enumerated, strict=True))
-        return [[min(c) for c in columns], list(shape.enumerated[0]), [max(c) for c in columns]]
-    return [list(shape)] * 3
 
 
 def _probe(path: Path, shapes: dict[str, list[list[int]]], seconds: float) -> dict[str, Any]:

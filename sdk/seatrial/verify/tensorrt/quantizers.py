@@ -103,7 +103,7 @@ def _weight_axis(graph: Graph, context: Context) -> Iterator[Problem]:
         if quantizer is None or scale is None or scale.size <= 1 or not graph.constant(quantizer.input[0]):
             continue
         shape = _weight_shape(graph, quantizer)
-        want, have = _output_axis(node, len(shape)), attribute(quantizer, "axis", 1)
+        want, have = output_axis(node, len(shape)), attribute(quantizer, "axis", 1)
         have = have + len(shape) if have < 0 else have
         if have != want or (shape and scale.size != shape[want]):
             text = f"its weight has {scale.size} scales along axis {have}; the output channels are axis {want}"
@@ -153,7 +153,7 @@ def _weight_shape(graph: Graph, quantizer: Any) -> list[int]:
     return list(graph.tensors[name].dims)
 
 
-def _output_axis(node: onnx.NodeProto, rank: int) -> int:
+def output_axis(node: onnx.NodeProto, rank: int) -> int:
     """Return the axis of the weight along which the output channels lie."""
     if node.op_type == "Gemm":
         return 0 if attribute(node, "transB", 0) else 1

@@ -1,0 +1,142 @@
+"""From the float model to the one that the target asks for: fp32, fp16, or explicit INT8 with the rest in either."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from seatrial_runner.enginebuild import CalibrationRecord, Form
+from seatrial_targets.errors import ExportError
+from seatrial_targets.profile import Quantization
+
+from ...verify.onnx_graph import Graph
+from ...verify.tensorrt.finding import Context
+from ..bias_correction import correct_biases
+from ..calibration import Ranges, calibrate
+from ..samples import Arrays
+from .half import to_half, too_wide
+from .names import nodes_of
+from .placement import Placement, place
+from .quantize import Weights, activation_scales, with_quantizers
+
+if TYPE_CHECKING:
+    import onnx
+
+    from seatrial_targets.profile import TargetProfile
+
+    from .. import Progress
+
+STORED_AS_INTEGERS = (10,)  # the first TensorRT whose parser is documented to take INT8 weights
+
+
+@dataclass(frozen=True)
+class Precise:
+    """A model in the precision asked for, and how it came to that.
+
+    ``plain`` is the same model with all of its floating point in float32; ``original`` the one before quantization.
+    """
+
+    model: onnx.ModelProto
+    plain: onnx.ModelProto
+    original: onnx.ModelProto
+    form: Form
+    weights: Weights = "float"
+    float32_layers: tuple[str, ...] = ()
+    kept_float: tuple[str, ...] = ()
+    calibration: CalibrationRecord | None = None
+    notes: tuple[str, ...] = ()
+
+
+def with_precision(
+    model: onnx.ModelProto,
+    samples: Sequence[Arrays],
+    examples: Sequence[Arrays],
+    keep: Sequence[str],
+    target: TargetProfile,
+    on_progress: Progress,
+) -> Precise:
+    """Return ``model`` (float32, nodes named after modules) as ``target`` wants it.
+
+    ``samples`` are for calibration, ``examples`` (at least one) for the range of float16; ``keep`` names modules that
+    stay in floating point. Raises ExportError.
+    """
+    how = target.quantization
+    if how is None:
+        made = Precise(model, model, model, "fp32")
+        return _halved(made, [*examples, *samples[:8]], on_progress) if target.precision == "fp16" else made
+    made = _quantized(model, samples, keep, how, target, on_progress)
+    return _halved(made, [*examples, *samples[:8]], on_progress) if how.rest == "fp16" else made
+
+
+def _quantized(
+    model: onnx.ModelProto,
+    samples: Sequence[Arrays],
+    keep: Sequence[str],
+    how: Quantization,
+    target: TargetProfile,
+    on_progress: Progress,
+) -> Precise:
+    if not samples:
+        raise ExportError(
+            "static INT8 needs calibration data, and the model source has none: give ModelSource(..., "
+            "calibration=samples) some 20 to 200 representative inputs"
+        )
+    kept = nodes_of(model, keep)
+    placement = place(Graph.of(model), kept)
+    if not placement.weights:
+        raise ExportError(f"nothing of the model can be quantized: {_left(placement) or 'it has no weights'}")
+    on_progress(f"calibrate on {len(samples)} samples ({how.calibration})")
+    scales = activation_scales(calibrate(model, samples, how), placement)
+    on_progress("quantize")
+    weights: Weights = "int8" if Context.of(target).oldest >= STORED_AS_INTEGERS else "float"
+    plain = with_quantizers(model, placement, scales, weights)
+    on_progress("correct biases")
+    corrected, gain_db = correct_biases(model, plain, samples)
+    record = CalibrationRecord(
+        method=how.calibration,
+        samples=len(samples),
+        data_sha256=_digest(samples),
+        percentile=how.percentile if how.calibration == "percentile" else None,
+        scales={name: float(value) for name, value in scales.items()},
+    )
+    note = f"bias correction: {gain_db:+.1f} dB on the calibration samples" + ("" if gain_db > 0 else ", not used")
+    best = corrected if gain_db > 0 else plain
+    notes = (f"calibrated on {len(samples)} samples", note, *filter(None, [_left(placement)]))
+    return Precise(best, best, model, "qdq-fp32", weights, (), tuple(keep), record, notes)
+
+
+def _halved(made: Precise, samples: Sequence[Arrays], on_progress: Progress) -> Precise:
+    on_progress("convert to float16")
+    wide = too_wide(made.model, _ranges(made.original, samples))
+    notes = list(made.notes)
+    if wide:
+        shown = ", ".join(f"{name} ({value:.3g})" for name, value in list(wide.items())[:4])
+        more = f" and {len(wide) - 4} more" if len(wide) > 4 else ""
+        notes.append(f"stay in float32, since float16 ends at 65504: {shown}{more}")
+    form: Form = "qdq-fp16" if made.form == "qdq-fp32" else "fp16"
+    model = to_half(made.model, wide)
+    return replace(made, model=model, form=form, float32_layers=tuple(wide), notes=tuple(notes))
+
+
+def _ranges(model: onnx.ModelProto, samples: Sequence[Arrays]) -> Ranges:
+    # Looked up in float32: an x86 CPU computes float16 models in float32, and so never shows the overflow.
+    return calibrate(model, samples, Quantization(calibration="minmax"))
+
+
+def _left(placement: Placement) -> str:
+    """Say which weighted nodes stay in floating point, and why."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in placement.left.items():
+        reasons.setdefault(reason, []).append(name)
+    return "; ".join(f"not quantized: {', '.join(names[:6])} ({reason})" for reason, names in reasons.items())
+
+
+def _digest(samples: Sequence[Arrays]) -> str:
+    digest = hashlib.sha256()
+    for sample in samples:
+        for name, array in sorted(sample.items()):
+            digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
