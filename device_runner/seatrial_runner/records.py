@@ -3,7 +3,7 @@
 History of the format of trial.json (key ``schema``):
 - ``seatrial.trial/1``: first. Since then, each with a default: bundles have gained ``toolchain`` and
   ``runtime_settings``; runs of a GPU the times of its parts, ``effective``, ``warnings`` and ``stamp``; trials
-  ``builds`` and ``preparation``; runs the kinds profile, cold, sustain and evaluate, ``before``, ``after``,
+  ``builds`` and ``preparation``; runs the kinds profile, cold, sustained and evaluate, ``before``, ``after``,
   ``others_load``, ``page_cache`` and ``power``; arms ``at_ns``, ``stride``, ``inferences`` and ``layers``; results
   ``sensors`` and ``cpu_total_ns``; memory, states and meters more of the same.
 """
@@ -250,7 +250,7 @@ class DeviceState(Record):
     uptime_s: float | None = None
 
 
-RunKind = Literal["solo", "duet", "memory", "energy", "profile", "cold", "sustain", "evaluate"]
+RunKind = Literal["solo", "duet", "memory", "energy", "profile", "cold", "sustained", "evaluate"]
 ArmName = Literal["a", "b"]
 BundleName = Literal["candidate", "baseline"]
 
