@@ -51,9 +51,11 @@ class CompressionState:
     @classmethod
     def of(cls, source: ModelSource, **fields: Any) -> CompressionState:
         """Begin with a copy of the source's module, in eval mode."""
+        from ..exporters.noise import quiet
         from .quantized_program import is_quantized
 
-        module = copy.deepcopy(source.module)
+        with quiet():  # copying a captured graph copies its tree specs, which torch itself calls deprecated
+            module = copy.deepcopy(source.module)
         set_training(module, False)
         form: Form = "quantized" if source.program is not None and is_quantized(source.program) else "float"
         return cls(source, module, form, **fields)

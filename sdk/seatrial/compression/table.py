@@ -25,6 +25,11 @@ class Entry(NamedTuple):
 
 
 STEPS: dict[str, Entry] = {
+    "quantize": Entry(
+        "seatrial.compression.quantization.settings:Quantize",
+        "seatrial.compression.quantization.ptq:QuantizeStep",
+        "Post-training static INT8: ranges from calibration data",
+    ),
     "fold_batch_norm": Entry(
         "seatrial.compression.surgery.settings:FoldBatchNorm",
         "seatrial.compression.surgery.batch_norm:FoldBatchNormStep",
