@@ -130,7 +130,7 @@ def find(machine: str, versions: str = "") -> Library:
     """
     here = installed() if machine == platform.machine() else None
     known = [*([here] if here else []), *listed()]
-    fitting = [entry for entry in known if entry.machine == machine and _satisfies(entry.version, versions)]
+    fitting = [entry for entry in known if entry.machine == machine and satisfies(entry.version, versions)]
     for entry in sorted(fitting, key=lambda entry: _numbers(entry.version), reverse=True):
         if _sha256(entry.path) == entry.sha256:
             return entry
@@ -141,7 +141,8 @@ def find(machine: str, versions: str = "") -> Library:
     raise UserError(f"{what}; run: seatrial runtimes {way}{machine}")
 
 
-def _satisfies(version: str, versions: str) -> bool:
+def satisfies(version: str, versions: str) -> bool:
+    """Return whether ``version`` satisfies all conditions in ``versions``, as in ``>=1.17,<2``; none: any does."""
     return all(_holds(version, part) for part in filter(None, (p.strip() for p in versions.split(","))))
 
 

@@ -76,6 +76,7 @@ class Device(Spec):
     serial: Word | None = None
     root: DevicePath | None = None
     library: Text | None = None
+    trtexec: DevicePath | None = None  # where it lies on the device, when it is not where JetPack puts it
     sensors: dict[str, Text] = Field(default_factory=dict)
     tags: tuple[Text, ...] = ()
     stamp: Annotated[str, Field(max_length=256)] = ""

@@ -14,7 +14,7 @@ SECONDS = 120.0
 # Only folders that we made, by name: a root that was set wrongly must not cost anybody their files.
 REMOVE = r"""
 cd "$1" || exit 71
-set -- blobs packages apple runs
+set -- blobs packages apple engines timing runs
 before=$(du -sk "$@" 2>/dev/null | { sum=0; while read -r kib name; do sum=$((sum + kib)); done; echo "$sum"; })
 rm -rf "$@" && printf '%s' "$before"
 """

@@ -25,6 +25,7 @@ from ..transport.base import Transport
 TABLE = {
     "onnxruntime": "seatrial_runner.runtime.onnxruntime:OnnxRuntime",
     "coreml": "seatrial_runner.runtime.coreml:CoreML",
+    "tensorrt": "seatrial_runner.runtime.tensorrt.runtime:TensorRt",
 }
 
 

@@ -1,0 +1,110 @@
+"""The runtime `tensorrt`: find out what the device is, build what is missing, and hand over to who makes the runs."""
+
+from __future__ import annotations
+
+from seatrial_targets.errors import BundleError, DeviceError, UserError
+from seatrial_targets.inventory import Device
+from seatrial_targets.profile import TargetProfile
+
+from ...bundle import Bundle
+from ...condition.state import read_state
+from ...libraries import satisfies
+from ...plan import Event
+from ...records import DeviceState
+from ...transport.base import Transport
+from ..base import Ground
+from .build import Builder, Engine
+from .commands import QuerySettings
+from .identity import Identity, identify
+from .job import Place
+from .trtexec import ArmFiles, TrtexecRunner, input_files, varying_shapes
+
+NAME = "tensorrt"
+# Settings of queries that a target may have in `runtime: config:`.
+OPTIONS = {"transfers": "transfers", "cuda_graph": "graph"}
+_PHONE = (
+    "TensorRT does not exist for Android phones: NVIDIA publishes it for Linux, Windows, JetPack and DRIVE OS. Use a"
+    " target of the family android-arm64, which runs ONNX Runtime (`seatrial targets list`)"
+)
+
+
+class TensorRt:
+    """Runs bundles with an ONNX file and a record of how to build an engine of it."""
+
+    name = NAME
+
+    def read_state(self, device: Device, transport: Transport) -> DeviceState:
+        """Return the state of the machine that the transport reaches."""
+        return read_state(transport)
+
+    def equip(self, ground: Ground) -> TrtexecRunner:
+        """Build the engines, or find them built. Raises BundleError, UserError, DeviceErrors."""
+        _require_ours(ground)
+        ground.pusher.on_event(Event("asking for TensorRT and the GPU"))
+        identity = identify(ground.transport, ground.device.trtexec or "")
+        require_usable(identity, ground)
+        builder = Builder(
+            Place(ground.transport, ground.lease), ground.pusher, identity, ground.state, ground.pusher.on_event
+        )
+        arms = {name: _pushed(ground, bundle, builder.ready(bundle)) for name, bundle in ground.bundles.items()}
+        return TrtexecRunner(builder, ground.state, arms, query_settings(next(iter(ground.profiles.values()))))
+
+
+def query_settings(profile: TargetProfile) -> QuerySettings:
+    """Return how a target wants queries made. Raises UserError for an option or a value that there is not."""
+    runtime, found = profile.runtime, {"spin": profile.runtime.spin}
+    for key, value in runtime.config.items():
+        if key not in OPTIONS or value not in ("0", "1"):
+            known = " and ".join(OPTIONS)
+            raise UserError(f"target {profile.name}: runtime: config: {key}: {value}: TensorRT has {known}, each 0 or 1")
+        found[OPTIONS[key]] = value == "1"
+    return QuerySettings(**found)
+
+
+def require_usable(identity: Identity, ground: Ground) -> None:
+    """Raise DeviceError, saying what helps, when the device has no TensorRT that can be used; UserError when another."""
+    problem = why_not(identity, ground.state, ground.device)
+    if problem:
+        raise DeviceError(f"{ground.transport.name}: {problem}")
+    for profile in ground.profiles.values():
+        if not satisfies(str(identity.version), profile.runtime.versions):
+            raise UserError(
+                f"{ground.transport.name} has TensorRT {identity.version}, and target {profile.name} is for"
+                f" {profile.runtime.versions}; export for a target that it fits (`seatrial targets list`)"
+            )
+
+
+def why_not(identity: Identity, state: DeviceState, device: Device) -> str:
+    """Return why TensorRT can't be used on a device, and what helps; empty when it can."""
+    if identity.absent:
+        return f"there is no program {identity.absent}, which devices.yaml names as its trtexec"
+    if identity.trtexec and not identity.problem:
+        return ""
+    if identity.trtexec:
+        return f"{identity.trtexec} can't be used: {identity.problem}"
+    if identity.version or identity.l4t:
+        have = f"TensorRT {identity.version}" if identity.version else f"L4T {identity.l4t}"
+        return (
+            f"it has {have}, but no trtexec: sudo apt-get install libnvinfer-bin, or name its place with `trtexec:` in"
+            " devices.yaml"
+        )
+    if state.os.startswith("Android") and not identity.libraries:
+        return f"it has no libnvinfer. {_PHONE}"
+    if identity.libraries:
+        return f"it has {identity.libraries[0]}, but no trtexec; push one, and name it with `trtexec:` in devices.yaml"
+    return "it has no TensorRT: on a Jetson, sudo apt-get install nvidia-jetpack"
+
+
+def _require_ours(ground: Ground) -> None:
+    for bundle in ground.bundles.values():
+        manifest = bundle.manifest
+        if manifest.runtime != NAME:
+            raise BundleError(f"bundle {manifest.name!r} is for the runtime {manifest.runtime!r}, not for {NAME!r}")
+        if not manifest.outputs:
+            raise BundleError(f"bundle {manifest.name!r} has no golden outputs to check against; export it again")
+
+
+def _pushed(ground: Ground, bundle: Bundle, engine: Engine) -> ArmFiles:
+    inputs = [bundle.entry(entry.golden) for entry in bundle.manifest.inputs]
+    pushed = {entry.path: ground.pusher.push(bundle.file(entry.path), entry.sha256) for entry in inputs}
+    return ArmFiles(bundle, engine, input_files(bundle, pushed), varying_shapes(bundle))
