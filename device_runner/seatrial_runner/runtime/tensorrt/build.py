@@ -177,9 +177,7 @@ def explain(answer: Answer, device: str, bundle: Bundle, identity: Identity) -> 
         peak = f" (it had taken {format_size(answer.peak_delta)})" if answer.peak_delta else ""
         return DeviceError(f"{device}: the build of the engine was killed {how}{peak}; {_MORE_MEMORY}")
     if _NO_DISK.search(words) or b"No space left" in raw:
-        return DiskFullError(
-            f"{device}: no space left for the engine; free some, or `seatrial devices clean {device}`"
-        )
+        return DiskFullError(f"{device}: no space left for the engine; free some, or `seatrial devices clean {device}`")
     if _NO_MEMORY.search(words) or any(_TACTICS in text for text in report.warnings):
         return DeviceError(f"{device}: there is too little memory to build the engine: {words}; {_MORE_MEMORY}")
     if report.errors:

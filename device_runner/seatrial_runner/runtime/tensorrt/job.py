@@ -41,9 +41,9 @@ log() { tail -c """
     + r""" "$2" > log.end && send "$1" log.end; }
 available() { kib=0; while read -r key kib unit; do [ "$key" = MemAvailable: ] && return; done < /proc/meminfo; kib=0; }
 watch() {
-  available; least=$kib; echo "$least" > "$1"
+  available; least=$kib; echo "$least" >> "$1"
   while sleep .03 2>/dev/null || sleep 1; do
-    available; [ "$kib" -ge "$least" ] || { least=$kib; echo "$least" > "$1"; }
+    available; [ "$kib" -ge "$least" ] || { least=$kib; echo "$least" >> "$1"; }
   done
 }
 killed() { count=0; while read -r key number; do [ "$key" != oom_kill ] || count=$number; done < /proc/vmstat; }
@@ -56,7 +56,7 @@ WATCHED = r"""available; before=$kib; killed; kills=$count; now; begin=$up
 watch least & watcher=$!
 %s
 kill "$watcher" 2>/dev/null; wait "$watcher" 2>/dev/null
-now; killed; read -r least < least
+now; killed; least=$(tail -n 1 least)
 value begin "$begin"; value end "$up"; value before_kib "$before"; value least_kib "$least"
 value oom_kills "$((count - kills))"; value code "$code"
 """

@@ -55,14 +55,14 @@ def query_settings(profile: TargetProfile) -> QuerySettings:
     runtime, found = profile.runtime, {"spin": profile.runtime.spin}
     for key, value in runtime.config.items():
         if key not in OPTIONS or value not in ("0", "1"):
-            known = " and ".join(OPTIONS)
-            raise UserError(f"target {profile.name}: runtime: config: {key}: {value}: TensorRT has {known}, each 0 or 1")
+            known = f"TensorRT has {' and '.join(OPTIONS)}, each 0 or 1"
+            raise UserError(f"target {profile.name}: runtime: config: {key}: {value}: {known}")
         found[OPTIONS[key]] = value == "1"
     return QuerySettings(**found)
 
 
 def require_usable(identity: Identity, ground: Ground) -> None:
-    """Raise DeviceError, saying what helps, when the device has no TensorRT that can be used; UserError when another."""
+    """Raise DeviceError, saying what helps, when the device has no TensorRT that works; UserError when another."""
     problem = why_not(identity, ground.state, ground.device)
     if problem:
         raise DeviceError(f"{ground.transport.name}: {problem}")

@@ -17,7 +17,17 @@ from seatrial_targets.errors import AgentError
 
 from ...bundle import Bundle
 from ...manifest import TensorEntry
-from ...records import AgentFailure, AgentResult, ArmResult, Build, BundleName, DeviceState, Memory, OutputCheck, RunKind
+from ...records import (
+    AgentFailure,
+    AgentResult,
+    ArmResult,
+    Build,
+    BundleName,
+    DeviceState,
+    Memory,
+    OutputCheck,
+    RunKind,
+)
 from ...run import RunRequest
 from .build import Builder, Engine
 from .commands import Query, QuerySettings, query_command, require_asked_for
@@ -215,7 +225,7 @@ class TrtexecRunner:
 
 
 def input_files(bundle: Bundle, pushed: Mapping[str, str]) -> dict[str, tuple[str, int]]:
-    """Return where each input's .npy lies on the device (``pushed``: path in the bundle to there), and its data bytes."""
+    """Return where each input's .npy lies on the device, by its path in the bundle, and how many bytes its data are."""
     return {entry.name: (pushed[entry.golden], _bytes(entry)) for entry in bundle.manifest.inputs}
 
 
