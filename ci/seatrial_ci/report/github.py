@@ -35,7 +35,11 @@ def comment(judgements: Sequence[Judgement], policy: PolicyVerdict | None = None
     """Return the text of a pull-request comment. Its first line is a hidden marker: who posts it looks for a comment
     that begins so, and updates that one. The marker is that of the policy, so that several policies don't collide."""
     marker = comment_marker(policy.policy if policy else _names(judgements))
-    body = "\n".join(overview(judgements, policy)) if policy or len(judgements) != 1 else summary(judgements)
+    body = (
+        "\n".join(overview(judgements, policy))
+        if policy or len(judgements) != 1
+        else summary(judgements, evidence="none")
+    )
     return f"{marker}\n{bounded(body, MOST_COMMENT_BYTES)}"
 
 
@@ -54,7 +58,7 @@ def write_summary(
     path = Path(place)
     try:
         there = path.stat().st_size if path.exists() else 0
-        text = summary(judgements, policy, max(1000, MOST_SUMMARY_BYTES - there))
+        text = summary(judgements, policy, max(1000, MOST_SUMMARY_BYTES - there), "folded")
         with path.open("a", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:

@@ -4,45 +4,108 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from seatrial_ci.gate.verdict import Check, PolicyVerdict, Verdict, worst
+from seatrial_ci.gate.verdict import Check, Outcome, PolicyVerdict, worst
 from seatrial_ci.gate.wording import between, label, show
 from seatrial_ci.judgement import Judgement
-from seatrial_ci.report.chart import pair_chart, run_chart
-from seatrial_ci.report.charts_of_runs import pareto_chart, power_charts, trace_chart
+from seatrial_ci.report.chart import Bars, Chart
 from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reasons, title
+from seatrial_ci.report.drawing import draw, draw_bars
+from seatrial_ci.report.evidence import Past, exhibits, variants, variants_of
+from seatrial_ci.report.exhibit import Exhibit
 from seatrial_ci.report.rows import INTERVALS, bundle_rows, heading, instant, matrix, provenance, state_rows
 from seatrial_ci.summary import summarise
 from seatrial_runner.records import Trial
 from seatrial_targets.errors import UserError
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Environment
+
+MOST_BYTES = 1_400_000  # of a page; what does not fit is left out with a notice
+MOST_REASONS = 20
+FIRST = (Outcome.FAIL, Outcome.INVALID, Outcome.INCONCLUSIVE, Outcome.PASS)  # whose evidence is wanted most
+
+Shown = tuple[Exhibit, list[tuple[str, Any, Chart | Bars]]]
 
 
-def html(judgements: Sequence[Judgement], policy: PolicyVerdict | None = None) -> str:
-    """Return the page: of several judgements an overview first. Raises UserError when jinja2, an extra, is missing."""
-    style, script = _read("report.css"), _read("report.js")
+def html(
+    judgements: Sequence[Judgement], policy: PolicyVerdict | None = None, history: Mapping[str, Past] | None = None
+) -> str:
+    """Return the page: of several judgements an overview first. ``history`` maps ids of trials to what came before.
+
+    At most 1.4 MB: of a large family the evidence of those that pass is left out first, with a notice. Raises UserError
+    when jinja2, an extra, is missing.
+    """
+    many = len(judgements) > 1 or policy is not None
     outcome = policy.outcome if policy else worst(each.verdict.outcome for each in judgements)
-    return _template().render(
-        outcome=outcome.value,
-        heading=policy.policy if policy else title(judgements[0].verdict),
-        many=len(judgements) > 1 or policy is not None,
-        overall=policy,
-        overview=matrix(judgements),
-        pareto=pareto_chart(judgements),
-        cells=[_cell(each, number) for number, each in enumerate(judgements)],
-        style=style,
-        script=script,
-        security=_security(style, script),
+    devices, rows, hidden = matrix(judgements)
+    cells = _cells(judgements, history or {}, many)
+    across = variants(judgements) if many else None
+    style, script = _read("report.css"), _read("report.js")
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            outcome=outcome.value,
+            heading=policy.policy
+            if policy
+            else title(judgements[0].verdict)
+            if not many
+            else f"{len(judgements)} verdicts",
+            many=many,
+            tally=_tally(judgements),
+            overall=policy,
+            overview=(devices, rows),
+            shown=set(cells),
+            left_out=[text for text in (hidden, _unshown(len(judgements) - len(cells))) if text],
+            cells=list(cells.values()),
+            across=_pictures(across) if across and not across.absent else None,
+            style=style,
+            script=script,
+            security=_security(style, script),
+            version=version("seatrial"),
+        )
     )
 
 
-def _cell(judgement: Judgement, number: int) -> dict[str, Any]:
+def _tally(judgements: Sequence[Judgement]) -> list[tuple[str, int]]:
+    counted = Counter(each.verdict.outcome for each in judgements)
+    return [(outcome.value, counted[outcome]) for outcome in FIRST if counted[outcome]]
+
+
+def _unshown(count: int) -> str:
+    return f"The evidence of {count} verdicts is left out: a page of all would be too large." if count else ""
+
+
+def _cells(judgements: Sequence[Judgement], history: Mapping[str, Past], many: bool) -> dict[str, Any]:
+    """Return each verdict's part of the page by its anchor, in their order, as long as there is room."""
+    template = _environment().get_template("cell.html.j2")
+    made: dict[int, Any] = {}
+    room = MOST_BYTES - 150_000  # for the rest of the page
+    for number, each in sorted(enumerate(judgements), key=lambda item: FIRST.index(item[1].verdict.outcome)):
+        if room <= 0:
+            break
+        text = template.render(cell=_cell(each, number, history, many), many=many, most_reasons=MOST_REASONS)
+        room -= len(text.encode())
+        if room >= 0 or not made:
+            made[number] = _markup(text)
+    return {f"cell{number}": made[number] for number in sorted(made)}
+
+
+def _markup(text: str) -> Any:
+    """Say of what our own template made, and escaped, that it is markup."""
+    from markupsafe import Markup
+
+    return Markup(text)  # noqa: S704
+
+
+def _cell(judgement: Judgement, number: int, history: Mapping[str, Past], many: bool) -> dict[str, Any]:
     """Everything about one verdict that the template shows; only the verdict where nothing was measured."""
     verdict, trial = judgement.verdict, judgement.trial
     found: dict[str, Any] = {
@@ -54,24 +117,32 @@ def _cell(judgement: Judgement, number: int) -> dict[str, Any]:
         "checks": [_check(check) for check in verdict.checks],
         "trial": trial,
     }
-    return found | (_evidence(verdict, trial) if trial is not None else {})
+    return found | (_evidence(judgement, trial, history.get(trial.id), many) if trial is not None else {})
 
 
-def _evidence(verdict: Verdict, trial: Trial) -> dict[str, Any]:
+def _evidence(judgement: Judgement, trial: Trial, past: Past | None, many: bool) -> dict[str, Any]:
     summary = summarise(trial)
-    charts = (pair_chart(verdict, trial), run_chart(trial), trace_chart(trial), *power_charts(trial))
+    found = [*exhibits(judgement.verdict, trial, past), *([] if many else [variants_of(trial)])]
     return {
         "summary": summary,
         "baseline": trial.bundles.get("baseline"),
         "intervals": INTERVALS,
         "headings": [heading(bundle) for bundle in summary.bundles],
-        "rows": bundle_rows(summary),
-        "charts": [chart for chart in charts if chart],
-        "states": state_rows(trial),
-        "provenance": provenance(trial),
+        "figures": [(row.label, *row.cells) for row in bundle_rows(summary)],
+        "exhibits": [_pictures(each) for each in found if not each.absent],
+        "absent": [each for each in found if each.absent],
+        "states": [(row.label, *row.cells) for row in state_rows(trial)],
+        "provenance": [*provenance(trial), ("rule", judgement.verdict.rule)],
         "lost": [run for run in trial.runs if not run.counts][:50],
         "started": instant(trial.started_unix_ns),
     }
+
+
+def _pictures(exhibit: Exhibit) -> Shown:
+    return exhibit, [
+        ("bars", draw_bars(each), each) if isinstance(each, Bars) else ("chart", draw(each), each)
+        for each in exhibit.charts
+    ]
 
 
 def _check(check: Check) -> dict[str, str]:
@@ -98,13 +169,14 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _template() -> Template:
+def _environment() -> Environment:
     try:
-        from jinja2 import Environment, StrictUndefined
+        from jinja2 import Environment, FunctionLoader, StrictUndefined
     except ImportError as error:
         raise UserError("the HTML report needs jinja2; install it by: pip install 'seatrial[report]'") from error
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_read("report.html.j2"))
+    return Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_read)
+    )
 
 
 def _read(name: str) -> str:

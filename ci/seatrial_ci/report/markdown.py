@@ -3,34 +3,58 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
 from seatrial_ci.gate.verdict import Check, Outcome, PolicyVerdict, Verdict, worst
 from seatrial_ci.gate.wording import between, label, show
 from seatrial_ci.judgement import Judgement
 from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reasons, title
-from seatrial_ci.report.rows import INTERVALS, Row, bundle_rows, heading, provenance
+from seatrial_ci.report.evidence import Past, exhibits, variants, variants_of
+from seatrial_ci.report.exhibit import Exhibit
+from seatrial_ci.report.rows import INTERVALS, Row, bundle_rows, heading, provenance, state_rows
 from seatrial_ci.summary import summarise
 from seatrial_runner.records import Trial
 
 # GitHub drops a step summary over 1 MiB without failing the job; half of it is more than anyone reads.
 MOST_BYTES = 512 * 1024
 MOST_REASONS = 20
+MOST_ROWS = 16  # of each table of evidence
+Evidence = Literal["shown", "folded", "none"]
 
 
-def markdown(verdict: Verdict | None, trial: Trial, most_bytes: int = MOST_BYTES) -> str:
-    """Return the verdict (if there is one), its checks, the figures of the bundles and where they come from."""
-    return bounded("\n".join([*_head(verdict, trial), *_figures(trial), *_provenance(trial)]) + "\n", most_bytes)
+def markdown(
+    verdict: Verdict | None,
+    trial: Trial,
+    most_bytes: int = MOST_BYTES,
+    evidence: Evidence = "shown",
+    past: Past | None = None,
+) -> str:
+    """Return the verdict (if there is one), its checks, the figures of the bundles, the evidence, where all comes from.
+
+    The evidence is that of the HTML report as tables; it can be folded (GitHub shows a click) or left out.
+    """
+    parts = [*_head(verdict, trial), *_figures(trial), *_evidence(verdict, trial, evidence, past), *_provenance(trial)]
+    return bounded("\n".join(parts) + "\n", most_bytes)
 
 
-def summary(judgements: Sequence[Judgement], policy: PolicyVerdict | None = None, most_bytes: int = MOST_BYTES) -> str:
-    """Return one verdict as `markdown` does; of several a table, and each one folded below it.
+def summary(
+    judgements: Sequence[Judgement],
+    policy: PolicyVerdict | None = None,
+    most_bytes: int = MOST_BYTES,
+    evidence: Evidence = "shown",
+    history: Mapping[str, Past] | None = None,
+) -> str:
+    """Return one verdict as `markdown` does; of several a table, the variants, and each one folded below it.
 
     At most ``most_bytes`` of UTF-8: what does not fit is cut at a line, with a notice.
     """
+    known = history or {}
     if policy is None and len(judgements) == 1 and (trial := judgements[0].trial) is not None:
-        return markdown(judgements[0].verdict, trial, most_bytes)
-    return bounded("\n".join([*overview(judgements, policy), *_folded(judgements)]) + "\n", most_bytes)
+        return markdown(judgements[0].verdict, trial, most_bytes, evidence, known.get(trial.id))
+    across = variants(judgements)
+    parts = [*overview(judgements, policy), *([] if across.absent else _exhibit(across, "##")), *_folded(judgements)]
+    return bounded("\n".join(parts) + "\n", most_bytes)
 
 
 def overview(judgements: Sequence[Judgement], policy: PolicyVerdict | None) -> Iterator[str]:
@@ -65,7 +89,7 @@ def _folded(judgements: Sequence[Judgement]) -> Iterator[str]:
             name = f"{each.verdict.outcome.value}: {title(each.verdict)}"
             yield f"\n<details><summary>{plain(name)}</summary>\n"
             yield (
-                markdown(each.verdict, each.trial)
+                markdown(each.verdict, each.trial, evidence="none")
                 .replace("\n# ", "\n### ")
                 .replace("\n## ", "\n#### ")
                 .removeprefix("# ")
@@ -105,6 +129,38 @@ def _figures(trial: Trial) -> Iterator[str]:
     rows: list[Row] = bundle_rows(found)
     yield from table(("", *(heading(b) for b in found.bundles)), ((row.label, *row.cells) for row in rows))
     yield f"\n{INTERVALS}"
+
+
+def _evidence(verdict: Verdict | None, trial: Trial, how: Evidence, past: Past | None) -> Iterator[str]:
+    if how == "none":
+        return
+    found = [*exhibits(verdict, trial, past), variants_of(trial)]
+    if how == "folded":
+        yield "\n<details><summary>Evidence</summary>"
+    for each in (exhibit for exhibit in found if not exhibit.absent):
+        yield from _exhibit(each, "##")
+    yield from _states(trial)
+    absent = [each for each in found if each.absent]
+    if absent:
+        yield "\n## Not shown\n"
+        yield from (f"- {plain(each.title)}: {plain(each.absent)}" for each in absent)
+    if how == "folded":
+        yield "\n</details>"
+
+
+def _exhibit(exhibit: Exhibit, heading: str) -> Iterator[str]:
+    yield f"\n{heading} {plain(exhibit.title)}\n\n{plain(exhibit.says)}\n"
+    rows = exhibit.rows[:MOST_ROWS]
+    yield from table(exhibit.head, rows)
+    if len(exhibit.rows) > len(rows) or exhibit.left_out:
+        yield f"\n{len(rows)} rows of more; the HTML report and the trial have the others."
+
+
+def _states(trial: Trial) -> Iterator[str]:
+    rows = state_rows(trial)
+    if rows:
+        yield "\n## State of the device\n"
+        yield from table(("", "before", "after"), ((row.label, *row.cells) for row in rows))
 
 
 def _provenance(trial: Trial) -> Iterator[str]:

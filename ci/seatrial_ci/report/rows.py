@@ -12,6 +12,7 @@ from seatrial_ci.stated import accuracy_text, parity_text
 from seatrial_ci.summary import BundleFigures, Figure, Summary
 from seatrial_runner.records import DeviceState, RunKind, Trial
 
+MOST_CELLS, MOST_NAME = 1000, 200
 INTERVALS = "In brackets: the 95 % interval over all runs, which describes and decides nothing."
 
 
@@ -89,15 +90,41 @@ class MatrixCell:
     anchor: str = ""
 
 
-def matrix(judgements: Sequence[Judgement]) -> tuple[tuple[str, ...], list[tuple[str, tuple[MatrixCell, ...]]]]:
-    """Return the devices, and per model a cell for each device."""
-    devices = tuple(dict.fromkeys(each.verdict.device for each in judgements))
-    models: dict[str, dict[str, MatrixCell]] = {}
-    for number, each in enumerate(judgements):
-        name = each.verdict.model or each.verdict.candidate
-        models.setdefault(name, {})[each.verdict.device] = MatrixCell(each.verdict.outcome.value, f"cell{number}")
-    rows = [(name, tuple(found.get(device, MatrixCell()) for device in devices)) for name, found in models.items()]
-    return devices, rows
+def matrix(judgements: Sequence[Judgement]) -> tuple[tuple[str, ...], list[tuple[str, tuple[MatrixCell, ...]]], str]:
+    """Return the columns, per row its cells, and what was left out. Rows are models and columns devices, or, when
+    there are more devices, the other way round. Of a large family those rows that pass are left out.
+    """
+    names = [(each.verdict.model or each.verdict.candidate, each.verdict.device) for each in judgements]
+    turned = len({device for _, device in names}) > len({model for model, _ in names})
+    rows: dict[str, dict[str, MatrixCell]] = {}
+    for number, (each, (model, device)) in enumerate(zip(judgements, names, strict=True)):
+        row, column = (device, model) if turned else (model, device)
+        rows.setdefault(row, {})[column] = MatrixCell(each.verdict.outcome.value, f"cell{number}")
+    shown = _most_telling(rows)
+    columns = tuple(dict.fromkeys(column for row in shown.values() for column in row))
+    hidden = len(rows) - len(shown)
+    kind = "devices" if turned else "models"
+    said = f"{hidden} more {kind} are not in this table; those that do not pass come first." if hidden else ""
+    return (
+        tuple(_short(name) for name in columns),
+        [(_short(name), tuple(row.get(column, MatrixCell()) for column in columns)) for name, row in shown.items()],
+        said,
+    )
+
+
+def _most_telling(rows: dict[str, dict[str, MatrixCell]]) -> dict[str, dict[str, MatrixCell]]:
+    """Return as many rows as there is room for, in their order: those with something that does not pass first."""
+    room, chosen = MOST_CELLS, set[str]()
+    for name in sorted(rows, key=lambda each: all(cell.outcome == "PASS" for cell in rows[each].values())):
+        room -= len(rows[name])
+        if room < 0 and chosen:
+            break
+        chosen.add(name)
+    return {name: row for name, row in rows.items() if name in chosen}
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MOST_NAME else f"{name[:MOST_NAME]}…"
 
 
 def state_rows(trial: Trial) -> list[Row]:

@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from made_trials import TrialMaker
 from seatrial_ci.gate import judge
+from seatrial_ci.gate.verdict import PolicyVerdict
 from seatrial_ci.judgement import Judgement
 from seatrial_ci.report import html
 from seatrial_runner.records import DeviceInfo
@@ -62,10 +64,11 @@ def test_it_is_well_formed_and_small(text):
 
 def test_it_loads_nothing_and_runs_nothing(text):
     page = Page(text)
-    assert not [tag for tag, _ in page.elements if tag in ("link", "img", "iframe", "object", "form", "a")]
+    assert not [tag for tag, _ in page.elements if tag in ("link", "img", "iframe", "object", "form", "use", "image")]
+    assert all(link["href"].startswith("#") for link in page.named("a"))
     assert len(page.named("script")) == 1
     attributes = [(key, value) for _, attrs in page.elements for key, value in attrs.items()]
-    assert not [key for key, _ in attributes if key.startswith("on") or key in ("src", "href", "style")]
+    assert not [key for key, _ in attributes if key.startswith("on") or key in ("src", "xlink:href", "style")]
     assert "://" not in text.replace("http://www.w3.org/2000/svg", "")  # the namespace's name, which nothing fetches
     assert "url(" not in text
     assert "@import" not in text
@@ -89,25 +92,29 @@ def test_the_verdict_comes_first_and_the_evidence_below(text):
 
 
 def test_every_pair_is_a_dot_and_every_run_too(text):
-    circles = Page(text).named("circle")
-    groups = [a["class"] for a in circles]
-    assert groups.count("used") + groups.count("unused") == 16
-    assert (
-        groups.count("candidate") == groups.count("baseline") == 2 * (5 + 1) + 2
-    )  # two charts of runs, the variants, a legend each
-    assert all(0 <= float(a["cx"]) <= 720 and 0 <= float(a["cy"]) <= 280 for a in circles)
+    groups = [a["class"] for a in Page(text).named("path") if a["class"].startswith("dot ")]
+    assert groups.count("dot used") + groups.count("dot unused") == 16
+    assert groups.count("dot candidate") == groups.count("dot baseline") == 2 * 5  # medians, and the session
 
 
 def test_charts_speak_to_screen_readers(text):
     page = Page(text)
-    charts = page.named("svg")
-    identities = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    charts = [a for a in page.named("svg") if a["class"] == "outer"]
+    identities = [attrs["id"] for _, attrs in page.elements if "id" in attrs]
+    assert len(identities) == len(set(identities))
     assert len(charts) == 4
+    assert len(page.named("details")) == 4  # each chart's data as a table
     for chart in charts:
         assert chart["role"] == "img"
-        assert set(chart["aria-labelledby"].split()) <= identities
+        assert set(chart["aria-labelledby"].split()) <= set(identities)
     assert page.named("html") == [{"lang": "en"}]
     assert all("scope" in th for th in page.named("th"))
+
+
+def test_what_is_not_shown_is_said(text):
+    said = " ".join("".join(Page(text).texts).split())
+    assert "Power while energy was measured: the device has no energy meter that we can read." in said
+    assert "Temperature and clocks: the device told neither a temperature nor a clock." in said
 
 
 def test_hostile_names_are_shown_and_not_obeyed(maker):
@@ -128,8 +135,9 @@ def test_hostile_names_are_shown_and_not_obeyed(maker):
 def test_the_template_switches_no_escaping_off():
     from importlib import resources
 
-    source = resources.files("seatrial_ci.report").joinpath("templates/report.html.j2").read_text()
-    assert re.findall(r"\{[^}]*\|\s*safe|autoescape|Markup", source) == ["{{ script | safe"]
+    folder = resources.files("seatrial_ci.report").joinpath("templates")
+    sources = "".join(each.read_text() for each in folder.iterdir() if each.name.endswith(".j2"))
+    assert re.findall(r"\{[^}]*\|\s*safe|autoescape|Markup", sources) == ["{{ style | safe", "{{ script | safe"]
 
 
 def test_a_stand_in_says_so(maker):
@@ -147,16 +155,82 @@ def test_thousands_of_pairs_stay_small_and_say_that_they_were_thinned(maker):
     trial = maker.duets(3000).trial()
     text = page_of(trial)
     assert len(text.encode()) < 300_000
-    assert "Of 3 pairs one is drawn" in text
+    assert "of 3000 pairs are drawn, among them the least and the greatest" in text
+
+
+def family(count, maker):
+    """A policy of ``count`` devices, of which the last one fails."""
+    good, bad = maker.solos(3).duets(8).trial(), TrialMaker().solos(3).duets(8, 0.3).trial()
+    verdicts = [judge(good, Budgets())] * (count - 1) + [judge(bad, Budgets())]
+    named = [v.model_copy(update={"device": f"device-{i}", "model": "net"}) for i, v in enumerate(verdicts)]
+    found = [Judgement(v, good if v.outcome == "PASS" else bad) for v in named]
+    policy = PolicyVerdict(policy="fleet", outcome="FAIL", reasons=("net on the last: slow",), verdicts=tuple(named))
+    return html(found, policy)
+
+
+def test_a_large_family_stays_below_the_limit_and_leaves_out_what_passes(maker):
+    text = family(300, maker)
+    assert len(text.encode()) < 1_500_000
+    page = Page(text)
+    assert not page.open
+    anchors = {attrs["id"] for _, attrs in page.elements if "id" in attrs}
+    assert "cell299" in anchors
+    assert "299 PASS" in "".join(page.texts)
+    assert re.search(r"The evidence of \d+ verdicts is left out", text)
+    assert all(link["href"][1:] in anchors for link in page.named("a"))
+
+
+def test_a_small_family_is_whole_and_what_passes_is_folded(maker):
+    page = Page(family(3, maker))
+    cells = [attrs for attrs in page.named("details") if attrs.get("class") == "cell"]
+    assert ["open" in attrs for attrs in cells] == [False, False, True]
+    assert "left out" not in "".join(page.texts)
+
+
+@pytest.mark.slow
+def test_ten_thousand_devices_in_one_policy(maker):
+    text = family(10_000, maker)
+    assert len(text.encode()) < 1_500_000
+    assert "9000 more devices are not in this table; those that do not pass come first." in text
+    assert "device-9999" in text
+
+
+def test_names_without_end_are_cut(maker):
+    device = DeviceInfo(name="x" * 4096, target="t", transport="ssh")
+    trial = maker.solos(3).duets(8).trial(device=device)
+    judgement = Judgement(judge(trial, Budgets()), trial)
+    assert "x" * 200 + "…" in html([judgement, judgement])
 
 
 def test_without_jinja2_it_says_what_to_install():
     code = (
         "import sys; sys.modules['jinja2'] = None\n"
-        "from seatrial_ci.report.html import _template\n"
-        "try: _template()\n"
+        "from seatrial_ci.report.html import _environment\n"
+        "try: _environment()\n"
         "except Exception as e: print(type(e).__name__, e)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith(UserError.__name__)
     assert "seatrial[report]" in done.stdout
+
+
+def luminance(colour):
+    channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1])
+def test_colours_stand_out_from_their_ground(scheme):
+    """Text, dots and lines: 4.5 to 1, as WCAG 2.2 asks of text; axe does not look into SVG."""
+    from importlib import resources
+
+    style = resources.files("seatrial_ci.report").joinpath("templates/report.css").read_text()
+    found = dict(re.findall(r"--([\w]+): (#[0-9a-f]{6});", re.findall(r":root \{(.*?)\}", style, re.S)[scheme]))
+    grounds = {name: found.pop(name) for name in ("paper", "panel")}
+    found.pop("line")  # grids are meant to be faint
+    assert len(found) == 14
+    for ground in grounds.values():
+        for name, colour in found.items():
+            light, dark = sorted((luminance(colour), luminance(ground)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, colour, ground)

@@ -1,0 +1,27 @@
+"""A piece of evidence: what it shows, in a sentence, as a chart and as a table; or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from seatrial_ci.report.chart import Bars, Chart
+
+Cells = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """``says`` is what it shows and how to read it; ``absent``, where set, why the trial has nothing to show.
+
+    The table holds the same data for those who don't see the chart, and for Markdown. ``left_out`` says which rows it
+    lacks, if any.
+    """
+
+    key: str  # an anchor: "pairs", "runs", ...
+    title: str
+    says: str = ""
+    charts: tuple[Chart | Bars, ...] = ()
+    head: Cells = ()
+    rows: tuple[Cells, ...] = field(default=(), repr=False)
+    left_out: str = ""
+    absent: str = ""
