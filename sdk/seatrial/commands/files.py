@@ -15,6 +15,7 @@ from seatrial_targets.errors import HarnessError, SeatrialError, UserError
 if TYPE_CHECKING:
     from seatrial_ci.gate.verdict import PolicyVerdict
     from seatrial_ci.judgement import Judgement
+    from seatrial_ci.report.evidence import Past
 
 REPORTS = ("junit", "markdown", "html", "verdict_json", "comment", "openmetrics", "bmf", "benchmark_json", "badge")
 TRIALS = Path("trials")
@@ -56,11 +57,15 @@ def _prepare(path: Path) -> None:
 
 
 def write_reports(
-    judgements: Sequence[Judgement], paths: Mapping[str, Path | None], policy: PolicyVerdict | None = None
+    judgements: Sequence[Judgement],
+    paths: Mapping[str, Path | None],
+    policy: PolicyVerdict | None = None,
+    history: Mapping[str, Past] | None = None,
 ) -> dict[str, str]:
     """Write those reports of ``paths`` (kind to path) that have a path. Return what was written.
 
-    One that can't be written does not keep the others from being: its error is raised after them.
+    ``history`` is what came before each trial; see `past.pasts`. One that can't be written does not keep the others
+    from being: its error is raised after them.
     """
     from seatrial_targets.atomic import write_atomic
 
@@ -69,7 +74,7 @@ def write_reports(
         if path is None:
             continue
         try:
-            write_atomic(path, _content(kind, judgements, policy))
+            write_atomic(path, _content(kind, judgements, policy, history))
             written[kind] = str(path)
         except (SeatrialError, OSError) as error:
             errors.append(error if isinstance(error, SeatrialError) else HarnessError(f"{path}: {error.strerror}"))
@@ -78,14 +83,16 @@ def write_reports(
     return written
 
 
-def _content(kind: str, judgements: Sequence[Judgement], policy: PolicyVerdict | None) -> str:
+def _content(
+    kind: str, judgements: Sequence[Judgement], policy: PolicyVerdict | None, history: Mapping[str, Past] | None
+) -> str:
     from seatrial_ci import report
     from seatrial_ci.report import exchange, github
 
     made: dict[str, Callable[[], str]] = {
         "junit": lambda: report.junit(judgements),
-        "markdown": lambda: report.summary(judgements, policy),
-        "html": lambda: report.html(judgements, policy),
+        "markdown": lambda: report.summary(judgements, policy, history=history),
+        "html": lambda: report.html(judgements, policy, history),
         "verdict_json": lambda: report.document(judgements, policy),
         "comment": lambda: github.comment(judgements, policy),
         "openmetrics": lambda: exchange.openmetrics(judgements),

@@ -13,6 +13,7 @@ from seatrial_targets.errors import SeatrialError, UserError
 from .command import Command
 from .files import REPORTS, log_tracking, prepare, prepare_reports, tell_github, trial_file, write_reports
 from .options import FILE, FOLDER, complete_devices, devices_file, looks, plan_changes, plan_options, report_options
+from .past import pasts
 from .progress import shown
 from .screen import Screen
 from .verdicts import say_verdict, verdict_document
@@ -125,7 +126,8 @@ def gate(
     judgements = [Judgement(verdict, trial)]
     if not no_history and question.recorded is None:
         _remember(screen, trial, verdict, history)
-    files = {"trial": str(question.trial), **write_reports(judgements, reports)}
+    before = None if no_history else pasts(judgements, history)
+    files = {"trial": str(question.trial), **write_reports(judgements, reports, history=before)}
     tell_github(judgements)
     log_tracking(judgements, mlflow)
     _tell(screen, trial, verdict, files)

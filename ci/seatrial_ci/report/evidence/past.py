@@ -24,9 +24,10 @@ MOST_ROWS = 50
 
 @dataclass(frozen=True)
 class Past:
-    """The p50 of earlier trials, oldest first; or ``problem``: why they can't be told."""
+    """The p50 of all kept trials, oldest first; or ``problem``: why they can't be told. ``current`` is the reader's."""
 
     points: tuple[Point, ...] = ()
+    current: str = ""
     problem: str = ""
 
 
@@ -39,7 +40,7 @@ def past(found: Past | None) -> Exhibit:
         few = "the history knows no earlier one" if not usable else "the history knows only one"
         return Exhibit(KEY, TITLE, absent=found.problem or few)
     changes = list(_changes(usable))
-    rows = tuple(_row(point, changes, place) for place, point in enumerate(usable))
+    rows = tuple(_row(point, changes, place, found.current) for place, point in enumerate(usable))
     return Exhibit(
         KEY,
         TITLE,
@@ -115,9 +116,15 @@ def _day(point: Point) -> str:
     return datetime.datetime.fromtimestamp(point.unix_ns / 1e9, datetime.UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _row(point: Point, changes: Sequence[tuple[int, ChangePoint | None]], place: int) -> tuple[str, ...]:
-    said = next(
-        ("new level" if change else "not comparable with earlier ones" for at, change in changes if at == place), ""
-    )
+def _row(point: Point, changes: Sequence[tuple[int, ChangePoint | None]], place: int, current: str) -> tuple[str, ...]:
+    said = ["new level" if change else "not comparable with earlier ones" for at, change in changes if at == place]
+    said += ["this trial"] if point.trial_id == current else []
     interval = between(point.low, point.high, "ns") or "-"
-    return _day(point), show(point.value, "ns"), interval, point.outcome or "-", (point.commit or "-")[:12], said
+    return (
+        _day(point),
+        show(point.value, "ns"),
+        interval,
+        point.outcome or "-",
+        (point.commit or "-")[:12],
+        ", ".join(said),
+    )
