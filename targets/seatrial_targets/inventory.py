@@ -66,7 +66,7 @@ class Device(Spec):
 
     name: Name = "unnamed"
     target: Text
-    transport: Literal["local", "ssh", "adb"]
+    transport: Literal["local", "ssh", "adb", "usbmux"]
     address: Word | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     user: Word | None = None
@@ -96,6 +96,8 @@ class Device(Spec):
     def _reachable(self) -> Device:
         if self.transport == "ssh" and not (self.address or self.ssh_config_host):
             raise ValueError("transport ssh needs `address:` or `host:` (an entry of ssh_config)")
+        if self.transport == "usbmux" and not self.serial:
+            raise ValueError("transport usbmux needs `serial:`, the phone's UDID (see `pymobiledevice3 usbmux list`)")
         if self.transport == "adb" and not (self.serial or self.address):
             raise ValueError("transport adb needs `serial:` (see `adb devices`) or `address:`")
         return self

@@ -42,6 +42,7 @@ MACOS_HAS = [
     "date",
     "awk",
     "id",
+    "mktemp",
     "true",
     "test",
     "ps",
@@ -50,7 +51,7 @@ MACOS_HAS = [
     "cut",
 ]
 BATTERY = "Now drawing from 'Battery Power'\\n -InternalBattery-0 (id=1)\\t85%%; discharging; 3:20 remaining\\n"
-RUNNER = Path(__file__).with_name("apple_runner.py")
+RUNNER, DEVICECTL = (Path(__file__).with_name(f"{name}.py") for name in ("apple_runner", "devicectl"))
 
 SAYS = {
     "uname": 'case "$1" in -m) echo arm64 ;; -sr) echo "Darwin 24.1.0" ;; *) echo "Darwin 24.1.0 arm64" ;; esac',
@@ -69,8 +70,8 @@ printf 'Pages inactive:                            20000.\\nPages speculative:  
 }
 
 
-def install(folder: Path, *, swift: bool = True) -> Path:
-    """Put the tools into ``folder`` and return it: the PATH of its sessions."""
+def install(folder: Path, *, swift: bool = True, phone: Path | None = None) -> Path:
+    """Put the tools into ``folder`` and return it: the PATH of its sessions. ``phone`` is the folder of one on it."""
     folder.mkdir(parents=True)
     for name in MACOS_HAS:
         found = shutil.which(name)
@@ -80,6 +81,10 @@ def install(folder: Path, *, swift: bool = True) -> Path:
         _write(folder / name, script.replace("BATTERY", BATTERY))
     if swift:
         _write(folder / "swift", _compiler())
+    if phone:
+        (phone / "container").mkdir(parents=True)
+        (phone / "state.json").write_text("{}")
+        _write(folder / "xcrun", f"exec '{sys.executable}' '{DEVICECTL}' '{phone}' \"$@\"")
     return folder
 
 

@@ -17,6 +17,7 @@ TABLE = {
     "local": "seatrial_runner.transport.local:LocalTransport",
     "ssh": "seatrial_runner.transport.ssh:SshTransport",
     "adb": "seatrial_runner.transport.adb:AdbTransport",
+    "usbmux": "seatrial_runner.transport.usbmux:UsbmuxTransport",
 }
 
 

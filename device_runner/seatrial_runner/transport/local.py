@@ -15,7 +15,7 @@ from .shell import MarkedStream
 if TYPE_CHECKING:
     from seatrial_targets.inventory import Device
 
-_SETUP_S = 30.0
+SETUP_S = 30.0
 
 
 class LocalTransport(ShellTransport):
@@ -25,7 +25,7 @@ class LocalTransport(ShellTransport):
     def from_device(cls, device: Device) -> Self:
         """Return a transport whose folder is `device.root`, by default in the user's cache."""
         self = cls(device.name)
-        self._prepare_root(device.root or str(_cache() / "seatrial" / "device"), Deadline.after(_SETUP_S))
+        self._prepare_root(device.root or str(cache_folder() / "seatrial" / "device"), Deadline.after(SETUP_S))
         return self
 
     def _exchange(
@@ -44,5 +44,6 @@ class LocalTransport(ShellTransport):
         """Nothing to release."""
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return the user's cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

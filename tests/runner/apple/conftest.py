@@ -13,6 +13,7 @@ from peers import mac
 from peers.devices import ssh_device, trusted
 from peers.sshd import Sshd
 from seatrial_runner.bundle import Bundle, Content, write_bundle
+from seatrial_runner.plan import Plan
 from seatrial_targets import registry
 from seatrial_targets.inventory import Device
 
@@ -58,13 +59,27 @@ def make_package(tmp_path: Path) -> Callable[..., Bundle]:
     return make
 
 
+QUICK = Plan(
+    solo_runs=1,
+    memory_runs=1,
+    solo_iterations=4,
+    duet_iterations=4,
+    memory_iterations=2,
+    warmup_iterations=1,
+    warmup_min_ns=0,
+    warmup_max_ns=1_000_000,
+    run_seconds=60,
+)
+STAND_IN = "stand-in for an Apple device"
+
+
 @pytest.fixture
 def new_mac(new_sshd: Callable[..., Sshd], tmp_path: Path, own_home: Path) -> Callable[..., Device]:
     """Starts stand-in Macs behind an sshd each."""
 
     def start(**options: bool) -> Device:
         server = new_sshd(path=mac.install(tmp_path / "mac-bin", **options))
-        row = {"name": "mini", "target": "mac-apple-silicon-fp16", "stamp": "stand-in for an Apple device"}
+        row = {"name": "mini", "target": "mac-apple-silicon-fp16", "stamp": STAND_IN}
         return trusted(ssh_device(server, **row))
 
     return start

@@ -11,7 +11,6 @@ import pytest
 
 from seatrial_runner.bundle import Bundle
 from seatrial_runner.condition.clean import clean
-from seatrial_runner.plan import Plan
 from seatrial_runner.records import Trial, agent_arm
 from seatrial_runner.runtime.coreml import mac
 from seatrial_runner.runtime.coreml.mac_state import read_mac
@@ -20,16 +19,8 @@ from seatrial_runner.trial import RunFailedError, open_trial
 from seatrial_targets.errors import DeviceError, UserError
 from seatrial_targets.inventory import Device
 
-QUICK = Plan(
-    solo_runs=1,
-    memory_runs=1,
-    solo_iterations=4,
-    duet_iterations=4,
-    memory_iterations=2,
-    warmup_iterations=1,
-    warmup_min_ns=0,
-    warmup_max_ns=1_000_000,
-)
+from .conftest import QUICK
+
 Make = Callable[..., Bundle]
 NewMac = Callable[..., Device]
 
@@ -103,7 +94,7 @@ def test_a_machine_that_is_no_mac(board: Device, make_package: Make) -> None:
 def test_a_bundle_for_an_iphone_does_not_run_on_the_mac_itself(new_mac: NewMac, make_package: Make) -> None:
     device = new_mac()
     with (
-        pytest.raises(UserError, match="runs macos, but target iphone-a17-fp16 is for ios"),
+        pytest.raises(UserError, match="runs macOS, but target iphone-a17-fp16 is for ios"),
         open_trial(device, {"candidate": make_package("iphone-a17-fp16")}, QUICK),
     ):
         pass

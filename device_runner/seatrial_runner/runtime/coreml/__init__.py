@@ -1,4 +1,8 @@
-"""Core ML on Apple devices: the contract with the runner there, and the ways to reach it."""
+"""Core ML on Apple devices: the contract with the runner there, and the ways to reach it.
+
+A Mac runs the runner itself (transports ssh and local). A phone hangs on a Mac (ssh or local, and a `serial:`; the
+program devicectl) or on this machine (transport usbmux; the program pymobiledevice3).
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,25 @@ from seatrial_targets.inventory import Device
 from ...records import DeviceState
 from ...transport.base import Transport
 from ..base import Equipped, Ground
-from . import mac
+from . import mac, phone
 from .mac_state import read_mac
+from .phone_state import read_phone
 
 
 class CoreML:
-    """Runs `.mlpackage` artifacts on Macs."""
+    """Runs `.mlpackage` artifacts on Macs, iPhones and iPads."""
 
     name = "coreml"
 
     def read_state(self, device: Device, transport: Transport) -> DeviceState:
         """Return the state of the Apple device, which may be attached to the machine that the transport reaches."""
-        return read_mac(transport)
+        return read_phone(device, transport) if device.serial else read_mac(transport)
 
     def equip(self, ground: Ground) -> Equipped:
         """Bring runner and bundles. Raises BundleError, DeviceErrors, UserError for a way that leads to no phone."""
+        system, _, version = ground.state.os.partition(" ")
         for name, profile in ground.profiles.items():
-            reason = profile.mismatch(os="macos", os_version=ground.state.os.removeprefix("macOS "))
+            reason = profile.mismatch(os=system, os_version=version)
             if reason:
                 raise UserError(f"{ground.bundles[name].path} does not fit {ground.device.name}: {reason}")
-        return mac.equip(ground)
+        return phone.equip(ground) if ground.device.serial else mac.equip(ground)
