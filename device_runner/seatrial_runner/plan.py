@@ -59,12 +59,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened on the way: which stage, how far it is, of how much."""
+    """Something happened on the way: which stage, how far it is, of how much; ``note`` is what changes within it."""
 
     stage: str
     done: int = 0
     total: int = 0
-    unit: Literal["runs", "bytes", "steps"] = "steps"
+    unit: Literal["runs", "bytes", "steps", "seconds"] = "steps"
+    note: str = ""
 
 
 OnEvent = Callable[[Event], None]

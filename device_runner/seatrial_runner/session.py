@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from pydantic import ValidationError
 
 from seatrial_targets.errors import AgentError, BundleError, SeatrialError, UserError
 from seatrial_targets.inventory import Device
 from seatrial_targets.profile import TargetProfile
+from seatrial_targets.window import Window
 
 from . import lease as leases
 from .bundle import Bundle
 from .condition.prepare import prepare
+from .condition.window import Watch
 from .meter import Choice, choose, sample_period_ns
 from .plan import Event, OnEvent, Plan, quiet
 from .pusher import Pusher
@@ -41,6 +44,7 @@ class DeviceSession:
     meter: Choice
     bytes_sent: int = 0
     prepared: tuple[Prepared, ...] = ()
+    window: Window = field(default_factory=Window)
 
     def request(
         self,
@@ -72,9 +76,13 @@ class DeviceSession:
             return "the bundles are for different runtimes, which can't share a process"
         return next(filter(None, (each.lacks(kind) for each in self._runtimes())), "")
 
-    def read_state(self) -> DeviceState:
-        """Return the device's state now."""
-        return self.runtime.read_state(self.device, self.transport)
+    def read_state(self, *, brief: bool = False) -> DeviceState:
+        """Return the device's state now; ``brief`` is what may change from run to run."""
+        return self.runtime.read_state(self.device, self.transport, brief=brief)
+
+    def watch(self, on_event: OnEvent = quiet) -> Watch:
+        """Return what waits until a run may begin, and says whether it counts, by the window of the first bundle."""
+        return Watch(self.device.name, self.window, partial(self.read_state, brief=True), on_event)
 
     def settings(self) -> dict[str, str]:
         """Return what runs, for the record: runs by another agent or library do not mix."""
@@ -122,7 +130,10 @@ def open_session(
             pusher = Pusher(transport, lease, on_event)
             equipped = _equip(Ground(device, transport, state, lease, pusher, bundles, profiles))
             meter = choose(transport, next(iter(profiles.values())).meters)
-            session = DeviceSession(device, transport, state, lease, runtime, equipped, meter, pusher.sent, prepared)
+            window = next(iter(profiles.values())).window
+            session = DeviceSession(
+                device, transport, state, lease, runtime, equipped, meter, pusher.sent, prepared, window
+            )
             try:
                 yield session
             finally:

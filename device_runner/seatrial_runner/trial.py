@@ -11,36 +11,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seatrial_targets.errors import AgentError, CancelledError, DeadlineError, SeatrialError, Status, UserError
+from seatrial_targets.errors import CancelledError, SeatrialError, Status, UserError
 from seatrial_targets.inventory import Device
 
+from .attempts import Attempts, RunFailedError
 from .bundle import Bundle
+from .condition.window import Watch
 from .journal import Journal
 from .plan import Event, OnEvent, Plan, quiet
 from .records import ArmName, BundleInfo, BundleName, DeviceInfo, Run, RunKind, Trial
-from .run import RunRequest, record
 from .session import DeviceSession, open_session, profile_of
+
+__all__ = ["RunFailedError", "TrialRunner", "bundle_info", "open_trial"]
 
 # Two models fit together when what the device has free is this much more than both their peaks.
 RESIDENT_MARGIN = 1.25
-
-
-class RunFailedError(SeatrialError):
-    """The agent told that the run can't be made, and why: no repetition mends that. ``run`` is its record."""
-
-    def __init__(self, run: Run, device: str) -> None:
-        super().__init__(f"{device}: the {run.kind} run of {' and '.join(run.arms.values())} failed: {run.reason}")
-        self.run = run
-
-    @property
-    def status(self) -> Status:  # type: ignore[override]
-        """Whose fault the run's failure is."""
-        return self.run.status
-
-    @property
-    def exit_code(self) -> int:  # type: ignore[override]
-        """2 when the user can mend it, else 3."""
-        return 2 if self.run.status == "user_error" else 3
 
 
 @dataclass
@@ -53,6 +38,7 @@ class TrialRunner:
     journal: Journal | None = None
     on_event: OnEvent = quiet
     runs: list[Run] = field(default_factory=list)
+    _watch: Watch | None = None
 
     @property
     def has_baseline(self) -> bool:
@@ -149,29 +135,15 @@ class TrialRunner:
         total: int,
     ) -> None:
         self.on_event(Event(f"{kind} runs", done, total, "runs"))
-        for attempt in range(self.plan.redos + 1):
-            request = self.session.request(kind, bundles, self.plan, first, pair)
-            run = self._once(request, last=attempt == self.plan.redos)
-            if run.status == "ok":
-                break
-        self.on_event(Event(f"{kind} runs", done + 1, total, "runs"))
-
-    def _once(self, request: RunRequest, *, last: bool) -> Run:
-        started = time.time_ns()
         # Not their number: a trial that goes on has left out the runs that failed.
         index = max((run.index for run in self.runs), default=-1) + 1
-        try:
-            run = record(request, index, started, self.session.execute(request))
-            error: SeatrialError | None = None if run.status == "ok" else RunFailedError(run, self.trial.device.name)
-        except (AgentError, DeadlineError) as died:
-            # A died agent or a stuck one may be the device's mood: worth another try.
-            run, error = record(request, index, started, died), died if last else None
-        except SeatrialError as failed:
-            run, error = record(request, index, started, failed), failed
-        self._keep(run)
-        if error is not None:
-            raise error
-        return run
+        self._attempts().run(index, lambda: self.session.request(kind, bundles, self.plan, first, pair))
+        self.on_event(Event(f"{kind} runs", done + 1, total, "runs"))
+
+    def _attempts(self) -> Attempts:
+        if self._watch is None:
+            self._watch = self.session.watch(self.on_event)
+        return Attempts(self.session.execute, self._watch, self._keep, self.plan.redos, self.on_event)
 
     def _keep(self, run: Run) -> None:
         self.runs.append(run)
@@ -254,7 +226,7 @@ def _new_trial(
         unmeasured=_unmeasured(session),
         before=session.state,
         builds=session.builds(),
-        notes=_notes(bundles, plan),
+        notes=(*_notes(bundles, plan), *_uncontrolled(session)),
         preparation=session.prepared,
     )
 
@@ -272,6 +244,10 @@ def _notes(bundles: Mapping[BundleName, Bundle], plan: Plan) -> tuple[str, ...]:
         return ()
     said = " and ".join(f"that of the {name} {count}" for name, count in wanted.items())
     return (f"the targets want different numbers of threads, {said}; all runs had {plan.threads}",)
+
+
+def _uncontrolled(session: DeviceSession) -> tuple[str, ...]:
+    return tuple(f"not controlled: {p.reason}"[:4000] for p in session.prepared if p.outcome == "not set")
 
 
 def bundle_info(bundle: Bundle) -> BundleInfo:

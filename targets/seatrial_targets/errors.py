@@ -15,6 +15,7 @@ SeatrialError
 │   ├── LinkLostError                  the connection died while it was used
 │   ├── DiskFullError                  no space left on the device
 │   ├── LeaseHeldError                 another runner is measuring on this device
+│   ├── UnfitStateError                too hot, throttled, too busy for a run to count
 │   └── AgentError                     the agent died or printed what it should not
 ├── DeadlineError             exit 3   it took longer than allowed
 └── CancelledError            exit 130 the user said stop
@@ -103,6 +104,10 @@ class DiskFullError(DeviceError):
 
 class LeaseHeldError(DeviceError):
     """Another runner holds the device."""
+
+
+class UnfitStateError(DeviceError):
+    """The device is too hot, throttled, too busy or too empty for a run to count, and stayed so."""
 
 
 class AgentError(DeviceError):

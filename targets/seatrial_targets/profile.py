@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from .budgets import Budgets
 from .spec import Spec
 from .units import SizeBytes
+from .window import Window
 
 Architecture = Literal["x86_64", "aarch64", "armv7l"]
 OperatingSystem = Literal["linux", "android", "ios", "macos"]
@@ -196,6 +197,7 @@ class TargetProfile(Spec):
     shapes: dict[str, Shape] = Field(default_factory=dict)  # by name of the input; others as the model source says
     preparation: tuple[str, ...] = ()
     meters: tuple[str, ...] = ()
+    window: Window = Window()
     budgets: Budgets = Budgets()
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ ENERGY_NJ: Mapping[str, int] = {"nJ": 1, "uJ": 10**3, "mJ": 10**6, "J": 10**9, "
 POWER_UW: Mapping[str, int] = {"uW": 1, "mW": 10**3, "W": 10**6, "kW": 10**9}
 DECIBEL: Mapping[str, int] = {"dB": 1}
 PERCENT: Mapping[str, int] = {"%": 1}
+CELSIUS: Mapping[str, int] = {"C": 1}
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*([^\s\d]*)\s*", re.ASCII)
 _LIMIT = Decimal(2**53)  # JSON readers elsewhere keep whole numbers exactly only below this
@@ -57,6 +58,11 @@ def power_mw(text: str) -> float:
 def decibel(text: str | float) -> float:
     """Return '15 dB', or a bare 15, as 15.0. Raises UserError."""
     return float(_quantity(_with_default(text, "dB"), DECIBEL, "dB", "level", signed=True))
+
+
+def celsius(text: str) -> float:
+    """Return '70 C' as 70.0. Raises UserError."""
+    return float(_quantity(text, CELSIUS, "C", "temperature", signed=True))
 
 
 def ratio(text: str | float) -> float:
@@ -176,6 +182,12 @@ def _schema(units: Mapping[str, int], example: str) -> WithJsonSchema:
     )
 
 
+CelsiusC = Annotated[
+    float,
+    _reader(celsius, "C", False),
+    PlainSerializer(lambda degrees: f"{degrees!r} C", str, "json"),
+    _schema(CELSIUS, "70 C"),
+]
 _NUMBER_OR_TEXT = {"type": ["number", "string"]}
 DurationNs = Annotated[
     int, _reader(duration_ns, "ms", False), PlainSerializer(exact_duration, str, "json"), _schema(DURATION_NS, "18 ms")

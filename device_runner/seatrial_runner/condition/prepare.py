@@ -66,11 +66,12 @@ def _outcome(
     record = Prepared(unit=unit.name, found=dict(found), now=dict(now), outcome="as wanted")
     if not found:
         return record.model_copy(update={"outcome": "absent", "reason": "the device does not tell it"})
-    left, cannot = unit.changes(now), unit.cannot(now)
+    failed = [m.said or f"exit code {m.code}" for m in made or () if m.code]
+    left, cannot = failed if made and unit.blind else unit.changes(now), unit.cannot(now)
     if left and made is None:
         why = "devices.yaml gives no leave to set it (allow_changes)"
     elif left and made:
-        said = next((m.said for m in made if m.code), "") or "it took no effect"
+        said = failed[0] if failed else "it took no effect"
         why = f"setting it failed: {said}" + (_advice(leave) if unit.needs == "root" else "")
     else:
         why = cannot

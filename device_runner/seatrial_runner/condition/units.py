@@ -14,7 +14,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, cast
 
-TABLE = {"governor": "seatrial_runner.condition.clocks:Governor"}
+TABLE = {
+    "governor": "seatrial_runner.condition.clocks:Governor",
+    "frequency": "seatrial_runner.condition.clocks:Frequency",
+    "boost": "seatrial_runner.condition.clocks:Boost",
+    "swap": "seatrial_runner.condition.memory:Swap",
+    "screen": "seatrial_runner.condition.phone:Screen",
+    "power-save": "seatrial_runner.condition.phone:PowerSave",
+    "airplane": "seatrial_runner.condition.phone:Airplane",
+    "fixed-performance": "seatrial_runner.condition.phone:FixedPerformance",
+    "background": "seatrial_runner.condition.phone:Background",
+}
 
 
 @dataclass(frozen=True)
@@ -41,11 +51,13 @@ class Unit(ABC):
     """One thing about a device that can be read by anybody, and set by who may.
 
     ``needs`` says whose right it takes to set it: the login user's ("login"), or root's. ``READ`` is POSIX sh that
-    prints ``key<TAB>value`` lines, and nothing where the device lacks the thing.
+    prints ``key<TAB>value`` lines, and nothing where the device lacks the thing. A ``blind`` unit can't tell from them
+    whether it is set; then the exit codes of its changes have to do.
     """
 
     name: ClassVar[str]
     needs: ClassVar[Literal["login", "root"]] = "root"
+    blind: ClassVar[bool] = False
     READ: ClassVar[str]
 
     @abstractmethod

@@ -72,8 +72,11 @@ class Runtime(Protocol):
 
     name: str
 
-    def read_state(self, device: Device, transport: Transport) -> DeviceState:
-        """Return the state of the device that computes, which may not be the machine that the transport reaches."""
+    def read_state(self, device: Device, transport: Transport, *, brief: bool = False) -> DeviceState:
+        """Return the state of the device that computes, which may not be the machine that the transport reaches.
+
+        ``brief``, between runs: only what may change from one to the next, and cheaply.
+        """
 
     def equip(self, ground: Ground) -> Equipped:
         """Bring everything to the device that runs need, and check that it can be used.

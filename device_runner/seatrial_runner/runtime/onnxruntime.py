@@ -36,9 +36,9 @@ class OnnxRuntime:
 
     name = "onnxruntime"
 
-    def read_state(self, device: Device, transport: Transport) -> DeviceState:
+    def read_state(self, device: Device, transport: Transport, *, brief: bool = False) -> DeviceState:
         """Return the state of the machine that the transport reaches."""
-        return read_state(transport)
+        return read_state(transport, brief=brief)
 
     def equip(self, ground: Ground) -> OnnxRuntimeAgent:
         """Push agent, library and bundles. Raises BundleError, DeviceErrors."""

@@ -101,5 +101,7 @@ def _say(screen: Screen, measured: Measured) -> None:
     from seatrial_ci.summary import summarise
 
     say_summaries(screen, [summarise(trial) for _, trial in measured])
+    for text in dict.fromkeys(note for _, trial in measured for note in trial.notes):
+        screen.line(f"note: {text}")
     for file, _ in measured:
         screen.line(f"trial: {file}")

@@ -61,8 +61,14 @@ def _event(stage: str, done: int, total: int) -> Event:
 
 
 def _count(event: Event) -> str:
+    return " ".join(filter(None, (_amount(event), event.note and f"({clean(event.note)})")))
+
+
+def _amount(event: Event) -> str:
     if not event.total:
         return ""
+    if event.unit == "seconds":
+        return f"{event.done} of {event.total} s"
     if event.unit == "bytes":
         from seatrial_targets.units import format_size
 

@@ -12,10 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from seatrial_runner.condition.clocks import Governor
+from peers.lab import LabDevice
+from seatrial_runner.condition.clocks import Boost, Frequency, Governor
+from seatrial_runner.condition.memory import Swap
 from seatrial_runner.condition.prepare import prepare, prepare_units
+from seatrial_runner.condition.state import read_state
 from seatrial_runner.condition.undo import make
-from seatrial_runner.condition.units import Change, Unit
+from seatrial_runner.condition.units import TABLE, Change, Unit, get_unit
+from seatrial_runner.deadline import Deadline
 from seatrial_runner.run import sweep
 from seatrial_runner.session import open_session
 from seatrial_runner.transport import Transport, open_transport
@@ -186,21 +190,85 @@ def test_root_through_sudo(transport: Transport, knob: Knob, tmp_path: Path, mon
     assert (sudo.parent / "asked").read_text() == "-n\n-n\n"
 
 
-class TestGovernor:
-    CAN = "performance powersave schedutil"
+CAN = {f"policy{n} scaling_available_governors": "performance powersave schedutil" for n in (0, 4)}
+FOLDER = "/sys/devices/system/cpu/cpufreq/policy0"
 
-    def test_each_cluster_is_set_by_itself(self):
-        found = {"policy0": "schedutil", "policy4": "performance", "can policy0": self.CAN, "can policy4": self.CAN}
-        (change,) = Governor().changes(found)
-        path = "/sys/devices/system/cpu/cpufreq/policy0/scaling_governor"
-        assert change.make == f"printf '%s\\n' performance > {path}"
-        assert change.undo == f"printf '%s\\n' schedutil > {path}"
-        assert Governor().told(found) == "governor schedutil, performance"
 
-    def test_a_cluster_without_that_governor_can_not_be_set(self):
-        found = {"policy0": "userspace", "can policy0": "userspace"}
-        assert Governor().changes(found) == []
-        assert Governor().cannot(found) == "policy0 has no governor performance"
+def test_each_cluster_gets_its_governor_by_itself():
+    found = {"policy0 scaling_governor": "schedutil", "policy4 scaling_governor": "performance", **CAN}
+    (change,) = Governor().changes(found)
+    assert change.make == f"printf '%s\\n' performance > {FOLDER}/scaling_governor"
+    assert change.undo == f"printf '%s\\n' schedutil > {FOLDER}/scaling_governor"
+    assert Governor().told(found) == "governor schedutil, performance"
 
-    def test_hostile_names_are_no_paths(self):
-        assert Governor().changes({"policy0/../../../x": "a"}) == []
+
+def test_a_cluster_without_that_governor_can_not_be_set():
+    found = {"policy0 scaling_governor": "userspace", "policy0 scaling_available_governors": "userspace"}
+    assert Governor().changes(found) == []
+    assert Governor().cannot(found) == "policy0 has no governor performance"
+
+
+def test_hostile_names_are_no_paths():
+    assert Governor().changes({"policy0/../../../x scaling_governor": "a"}) == []
+
+
+def test_a_frequency_is_held_by_raising_its_least():
+    found = {"policy0 scaling_min_freq": "600000", "policy0 scaling_max_freq": "2400000"}
+    (change,) = Frequency().changes(found)
+    assert change.make == f"printf '%s\\n' 2400000 > {FOLDER}/scaling_min_freq"
+    assert change.undo == f"printf '%s\\n' 600000 > {FOLDER}/scaling_min_freq"
+    assert Frequency().told(found) == "frequency 0.60 to 2.40 GHz"
+    assert Frequency().changes({**found, "policy0 scaling_min_freq": "2400000"}) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "on", "off"),
+    [("/sys/devices/system/cpu/intel_pstate/no_turbo", "0", "1"), ("/sys/devices/system/cpu/cpufreq/boost", "1", "0")],
+)
+def test_boost_is_switched_off_under_either_name(file: str, on: str, off: str):
+    (change,) = Boost().changes({file: on})
+    assert (change.make, change.undo) == (f"printf '%s\\n' {off} > {file}", f"printf '%s\\n' {on} > {file}")
+    assert Boost().changes({file: off}) == Boost().changes({}) == []
+
+
+def test_swappiness_is_lowered_where_there_is_swap():
+    assert [c.make for c in Swap().changes({"swappiness": "60"})] == ["printf '%s\\n' 0 > /proc/sys/vm/swappiness"]
+    assert Swap().changes({"swappiness": "0"}) == Swap().changes({}) == []
+
+
+def test_every_unit_reads_in_a_posix_shell(transport: Transport):
+    """Whatever this machine has of it: reading changes nothing, and does not fail."""
+    for prepared in prepare(transport, list(TABLE), None):
+        assert prepared.outcome in ("absent", "as wanted", "not set"), prepared
+    for name in TABLE:
+        unit = get_unit(name)
+        assert unit is not None
+        assert unit.name == name
+        subprocess.run(["dash", "-n", "-c", unit.READ], check=True)
+
+
+# A double of cpufreq at the real path, in the device's own tree: for the way of the settings, not their effect.
+CPUFREQ = """
+set -e; d=/sys/devices/system/cpu/cpufreq/policy0; mkdir -p $d; cd $d
+echo ondemand > scaling_governor; echo 'ondemand performance' > scaling_available_governors; chown pi scaling_governor
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.slow
+def test_on_the_emulated_board_a_governor_is_set_for_a_session(pi: Device, pi_board: LabDevice):
+    read = f"cat {FOLDER}/scaling_governor"
+    pi_board.shell(CPUFREQ)
+    try:
+        with open_transport(pi) as transport:
+            (prepared,) = prepare(transport, ["governor"], pi.allow_changes)
+            assert "no leave" in prepared.reason
+            (prepared,) = prepare(transport, ["governor"], "login")
+            assert prepared.outcome == "set"
+            assert pi_board.shell(read) == "performance\n"
+            assert read_state(transport).governors == {"policy0": "performance"}
+            assert sweep(transport) == ()
+            assert pi_board.shell(read) == "ondemand\n"
+            transport.run(["rm", "-rf", transport.root], deadline=Deadline.after(60))
+    finally:
+        pi_board.shell("rm -r /sys/devices")

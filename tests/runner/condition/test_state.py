@@ -41,6 +41,23 @@ def test_throttling_now_is_told_from_throttling_since_boot(bits: bytes, now: boo
     assert parse_state(b"pi_throttled\t" + bits).throttled is now
 
 
+def test_what_throttles_is_counted():
+    assert parse_state(b"pi_throttled\t0x50000").throttle_events == 2
+    assert parse_state(b"throttle_count\t3\nthrottle_count\t0\nthrottle_count\t4").throttle_events == 7
+    assert parse_state(b"machine\tx86_64").throttle_events is None
+
+
+def test_cpus_load_memory_and_power():
+    state = parse_state(
+        b"cpu\tcpu  100 20 30 1000 50 5 5 10 90 0\nuptime\t12.5 3\nmemory_pressure\tsome avg10=1.25 avg60=0 total=9\n"
+        b"swap_total\t100\nswap_free\t40\ncooling cooling_device0 fan\t2\nsupply Mains\t1\nsupply USB\t0\n"
+        b"battery_temperature\t312\n"
+    )
+    assert (state.cpu_busy, state.cpu_total) == (1.7, 12.2)  # guest time is in the user's already
+    assert (state.uptime_s, state.memory_pressure, state.swap_used) == (12.5, 1.25, 60 * 1024)
+    assert (state.cooling, state.power_source, state.battery_temperature_c) == ({"cooling_device0 fan": 2}, "ac", 31.2)
+
+
 @given(st.binary(max_size=400))
 def test_whatever_a_device_says_is_a_state(data: bytes):
     parse_state(data)

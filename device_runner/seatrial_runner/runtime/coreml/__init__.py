@@ -22,7 +22,7 @@ class CoreML:
 
     name = "coreml"
 
-    def read_state(self, device: Device, transport: Transport) -> DeviceState:
+    def read_state(self, device: Device, transport: Transport, *, brief: bool = False) -> DeviceState:
         """Return the state of the Apple device, which may be attached to the machine that the transport reaches."""
         return read_phone(device, transport) if device.serial else read_mac(transport)
 
