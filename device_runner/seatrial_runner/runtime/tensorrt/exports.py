@@ -103,7 +103,7 @@ def parse_layers(raw: bytes) -> tuple[Layer, ...]:
 
 def precisions(layers: Iterable[Layer]) -> dict[str, int]:
     """Return how many layers that multiply (convolutions, matrix products) read which type; the rest is not counted."""
-    return dict(sorted(Counter(layer.precision or "unknown" for layer in layers if _multiplies(layer)).items()))
+    return dict(sorted(Counter(layer.precision or "unknown" for layer in layers if multiplies(layer)).items()))
 
 
 def parse_outputs(raw: bytes, dtypes: Mapping[str, str]) -> dict[str, npt.NDArray[Any]]:
@@ -186,7 +186,8 @@ def _precision(entry: Mapping[str, Any]) -> str:
     return ""
 
 
-def _multiplies(layer: Layer) -> bool:
+def multiplies(layer: Layer) -> bool:
+    """Return whether a layer is a convolution or a matrix product: those whose type decides what INT8 brings."""
     words = layer.kind.lower()
     return any(word in words for word in ("conv", "gemm", "matrixmultiply", "matmul", "fullyconnected", "correlation"))
 

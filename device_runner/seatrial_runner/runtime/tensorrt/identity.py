@@ -39,6 +39,10 @@ fi
 for file in /system/lib64/libnvinfer.so* /vendor/lib64/libnvinfer.so* /odm/lib64/libnvinfer.so*; do
   [ -e "$file" ] && say libnvinfer "$file"
 done
+for clock in /sys/class/devfreq/*.gpu /sys/class/devfreq/*.gv11b /sys/class/devfreq/*.ga10b \
+  /sys/class/devfreq/*.gp10b /sys/class/devfreq/gpu-gpc-0; do
+  [ -r "$clock/cur_freq" ] && say gpu_clock "$clock/cur_freq"
+done
 if command -v nvpmodel >/dev/null 2>&1; then
   say nvpmodel "$(nvpmodel -q 2>&1 </dev/null | tr '\n' ' ' | cut -c 1-300)"
 fi
@@ -74,6 +78,7 @@ class Identity:
     capability: str = ""  # "8.7"
     sms: int = 0
     libraries: tuple[str, ...] = ()  # libnvinfer on Android
+    gpu_clock: str = ""  # the file that tells the GPU's clock, in Hz
     stand_in: bool = False
     problem: str = ""
 
@@ -131,6 +136,7 @@ def read_facts(text: bytes) -> Identity:
         module=_module(found.first("compatible")),
         power_mode=_power_mode(found),
         libraries=tuple(found.values.get("libnvinfer", [])),
+        gpu_clock=found.first("gpu_clock"),
     )
 
 

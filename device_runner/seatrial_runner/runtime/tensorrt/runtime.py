@@ -14,10 +14,11 @@ from ...records import DeviceState
 from ...transport.base import Transport
 from ..base import Ground
 from .build import Builder, Engine
+from .calls import ArmFiles, input_files, varying_shapes
 from .commands import QuerySettings
 from .identity import Identity, identify
 from .job import Place
-from .trtexec import ArmFiles, TrtexecRunner, input_files, varying_shapes
+from .trtexec import TrtexecRunner
 
 NAME = "tensorrt"
 # Settings of queries that a target may have in `runtime: config:`.
@@ -33,7 +34,7 @@ class TensorRt:
 
     name = NAME
 
-    def read_state(self, device: Device, transport: Transport) -> DeviceState:
+    def read_state(self, device: Device, transport: Transport, *, brief: bool = False) -> DeviceState:
         """Return the state of the machine that the transport reaches."""
         return read_state(transport)
 
