@@ -6,7 +6,9 @@ SeatrialError
 │   ├── UnknownNameError               no such target, device, ...: did you mean
 │   ├── BundleError                    truncated, tampered or foreign bundle
 │   ├── ModelError                     the model source can't be loaded or run
-│   └── ExportError                    the model can't be exported for the target
+│   ├── ExportError                    the model can't be exported for the target
+│   └── EvaluationError                an exported package does not do what it declares
+│       └── UnsupportedOpError         it holds an operation that can't be executed here
 ├── HarnessError              exit 3   Seatrial's own side failed (disk, missing tool)
 ├── DeviceError               exit 3   the device or the way to it failed
 │   ├── UnreachableError               no connection could be made
@@ -70,6 +72,14 @@ class ModelError(UserError):
 
 class ExportError(UserError):
     """A model can't be exported for the chosen target."""
+
+
+class EvaluationError(UserError):
+    """An exported package does not do what it declares: a wrong shape, type or index."""
+
+
+class UnsupportedOpError(EvaluationError):
+    """A package holds an operation that can't be executed on this machine, so that nothing is known of its outputs."""
 
 
 class HarnessError(SeatrialError):

@@ -64,7 +64,7 @@ def convert(
         package = str(folder / f"{type(model).__name__}.mlpackage")
         return ct.convert(model, **_arguments(program, source, features, target, ct), package_dir=package)
 
-    with _silence(on_progress) as heard:
+    with silence(on_progress) as heard:
         try:
             return Converted(converted(_decomposed(program)), "export", tuple(heard))
         except Exception as error:
@@ -140,12 +140,13 @@ def _traced(source: ModelSource, program: torch.export.ExportedProgram) -> Any:
 
 
 @contextmanager
-def _silence(on_progress: Callable[[str], None]) -> Iterator[list[str]]:
+def silence(on_progress: Callable[[str], None]) -> Iterator[list[str]]:
     """Context: coremltools' bars become progress, its warnings a list, and the rest that it prints goes to stderr."""
     stream = ProgressStream(on_progress, sys.stderr)
     with library.quiet() as heard, torch_quiet(), redirect_stderr(stream), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r".*(overflow|invalid value|divide by zero) encountered", RuntimeWarning)
         warnings.filterwarnings("ignore", "Implicitly cleaning up <TemporaryDirectory", ResourceWarning)
+        warnings.filterwarnings("ignore", r"(Input|Output), .* has been renamed", UserWarning)  # the manifest has it
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         yield heard
