@@ -25,6 +25,10 @@ def main(folder: Path, words: list[str]) -> None:
         print(f"/Applications/Xcode.app/Contents/Developer/usr/bin/{words[1]}")
         return
     state = json.loads((folder / "state.json").read_text())
+    if words[:3] == ["devicectl", "list", "devices"]:
+        found = [] if state.get("unplugged") else [{"hardwareProperties": {"udid": UDID}}]
+        Path(words[words.index("--json-output") + 1]).write_text(json.dumps({"result": {"devices": found}}))
+        return
     options = parser().parse_intermixed_args(words)
     if options.device != UDID or state.get("unplugged"):
         sys.exit("ERROR: The specified device was not found. (com.apple.dt.CoreDeviceError error 1000 (0x3E8))")
@@ -84,7 +88,8 @@ def info(folder: Path, options: argparse.Namespace, state: dict[str, object]) ->
         apps = [{"bundleIdentifier": APP_ID}] if state.get("installed", True) else []
         found: dict[str, object] = {"apps": apps}
     else:
-        device = {"osVersionNumber": "17.5.1", "osBuildUpdate": "21F90", "name": "stand-in"}
+        mode = "enabled" if state.get("developer_mode", True) else "disabled"
+        device = {"osVersionNumber": "17.5.1", "osBuildUpdate": "21F90", "developerModeStatus": mode}
         found = {"deviceProperties": device, "hardwareProperties": {"productType": "iPhone16,1", "udid": UDID}}
     Path(options.json_output).write_text(json.dumps({"info": {"outcome": "success"}, "result": found}))
 

@@ -13,9 +13,9 @@ from seatrial_targets.units import format_size
 
 from ..records import DeviceState, MeterInfo
 from ..transport.adb import serial_of
+from .finding import LEVELS, Finding, Level, worst
 
-Level = Literal["ok", "note", "warning", "error"]
-LEVELS: tuple[Level, ...] = ("ok", "note", "warning", "error")
+__all__ = ["LEVELS", "Facts", "Finding", "Level", "examine", "on_device", "worst"]
 
 # Below these a trial fails or its figures suffer: a runtime library is 25 MB, a model and its golden files up to a few
 # hundred; the kernel starts to reclaim pages when little memory is left.
@@ -24,16 +24,6 @@ LEAST_MEMORY_BYTES = 200_000_000
 HOT_C = 75.0  # Raspberry Pi boards throttle from 80 (documentation, "frequency management and thermal control")
 LEAST_BATTERY_PERCENT = 25.0  # AndroidX Benchmark refuses below it
 BUSY_PER_CPU = 0.25  # load that others make, as a share of the CPUs
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. ``command`` mends it; it is empty when there is nothing to mend."""
-
-    check: str
-    level: Level
-    text: str
-    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,18 +44,15 @@ class Facts:
     agent: Literal["native", "python", ""] = ""
     meter: MeterInfo | None = None
     meter_problem: str = ""
+    runtime: tuple[Finding, ...] | None = None  # of a runtime without library and agent of ours: its own findings
 
 
 def examine(facts: Facts) -> tuple[Finding, ...]:
     """Return the findings, in a fixed order. When the device can't be reached there is one."""
     if facts.state is None:
-        return (Finding("reachable", "error", facts.problem or "was not reached", facts.remedy),)
+        reachable = Finding("reachable", "error", facts.problem or "was not reached", facts.remedy)
+        return (reachable, *(facts.runtime or ()))
     return tuple(_all(facts, facts.state))
-
-
-def worst(findings: tuple[Finding, ...]) -> Level:
-    """Return the worst level among ``findings``."""
-    return max((finding.level for finding in findings), key=LEVELS.index, default="ok")
 
 
 def on_device(device: Device, command: str) -> str:
@@ -88,8 +75,11 @@ def _all(facts: Facts, state: DeviceState) -> Iterator[Finding]:
     yield _load(state, facts)
     yield _disk(facts, state)
     yield _memory(state)
-    yield _library(facts)
-    yield _agent(facts, state)
+    if facts.runtime is None:
+        yield _library(facts)
+        yield _agent(facts, state)
+    else:
+        yield from facts.runtime
     yield _governor(facts, state)
     yield _thermal(state)
     yield from _battery(state)

@@ -20,9 +20,12 @@ from ..agent import native_agent
 from ..deadline import Deadline
 from ..lease import held_by
 from ..meter import choose
+from ..records import DeviceState
+from ..runtime.base import Runtime, get_runtime
 from ..transport import open_transport
 from ..transport.base import Transport
 from .doctor import Facts, on_device
+from .finding import Finding
 from .state import read_state
 
 SECONDS = 60.0
@@ -33,13 +36,23 @@ def gather(device: Device) -> Facts:
     profile = _profile(device)
     try:
         with open_transport(device) as transport:
-            return Facts(device, profile, **_seen(device, profile, transport))
+            try:
+                return Facts(device, profile, **_seen(device, profile, transport))
+            except SeatrialError as error:
+                steps = _steps(device, profile, transport)
+                return Facts(device, profile, problem=str(error), remedy=_remedy(device, error), runtime=steps)
     except SeatrialError as error:
         return Facts(device, profile, problem=str(error), remedy=_remedy(device, error))
 
 
+def _steps(device: Device, profile: TargetProfile | None, transport: Transport) -> tuple[Finding, ...] | None:
+    """What the runtime finds of a device that did not tell its state: which step is missing."""
+    return get_runtime(profile.runtime.name).examine(device, transport, None) if profile else None
+
+
 def _seen(device: Device, profile: TargetProfile | None, transport: Transport) -> dict[str, Any]:
-    state = read_state(transport)
+    runtime = get_runtime(profile.runtime.name) if profile else None
+    state = runtime.read_state(device, transport) if runtime else read_state(transport)
     holder, left = held_by(transport)
     choice = choose(transport, profile.meters if profile else ())
     return {
@@ -47,11 +60,26 @@ def _seen(device: Device, profile: TargetProfile | None, transport: Transport) -
         "root": transport.root,
         "holder": holder,
         "holder_seconds": left,
-        "agent": _agent(transport, state.machine),
         "meter": choice.meter,
         "meter_problem": choice.reason,
-        **_library(device, profile, transport, state.machine, busy=bool(holder)),
+        **_runtime(runtime, device, profile, transport, state, busy=bool(holder)),
     }
+
+
+def _runtime(
+    runtime: Runtime | None,
+    device: Device,
+    profile: TargetProfile | None,
+    transport: Transport,
+    state: DeviceState,
+    *,
+    busy: bool,
+) -> dict[str, Any]:
+    own = runtime.examine(device, transport, state) if runtime else None
+    if own is not None:
+        return {"runtime": own}
+    agent = _agent(transport, state.machine)
+    return {"agent": agent, **_library(device, profile, transport, state.machine, busy=busy)}
 
 
 def _profile(device: Device) -> TargetProfile | None:
@@ -100,7 +128,7 @@ def _remedy(device: Device, error: SeatrialError) -> str:
         return f"seatrial devices trust {device.name}"
     if device.transport == "adb":
         return "adb devices -l"
-    if device.transport != "ssh":
+    if device.transport != "ssh" or device.serial:
         return ""
     if isinstance(error, AuthenticationError):
         host = device.ssh_config_host or device.address or ""

@@ -16,6 +16,7 @@ from seatrial_targets.inventory import Device
 from seatrial_targets.profile import TargetProfile
 
 from ..bundle import Bundle
+from ..condition.finding import Finding
 from ..lease import Lease
 from ..pusher import Pusher
 from ..records import AgentResult, Build, BundleName, DeviceState, RunKind
@@ -82,6 +83,12 @@ class Runtime(Protocol):
         """Bring everything to the device that runs need, and check that it can be used.
 
         Raises BundleError for a bundle of another runtime, and DeviceErrors.
+        """
+
+    def examine(self, device: Device, transport: Transport, state: DeviceState | None) -> tuple[Finding, ...] | None:
+        """Return what a doctor finds of this runtime on the device, changing nothing there.
+
+        ``state`` is None for a device that could not be reached so far. None: the doctor looks at agent and library.
         """
 
 

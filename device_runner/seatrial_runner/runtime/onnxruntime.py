@@ -11,6 +11,7 @@ from seatrial_targets.profile import TargetProfile
 
 from ..agent import native_agent, python_agent
 from ..bundle import Bundle, sha256_file
+from ..condition.finding import Finding
 from ..condition.state import read_state
 from ..deadline import Deadline
 from ..job import ArmJob, Job, Mode, TensorFile
@@ -51,6 +52,10 @@ class OnnxRuntime:
                 name: _pushed(bundle, ground.profiles[name], ground.pusher) for name, bundle in ground.bundles.items()
             },
         )
+
+    def examine(self, device: Device, transport: Transport, state: DeviceState | None) -> tuple[Finding, ...] | None:
+        """Return None: the doctor looks at agent and library itself."""
+        return None
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import compress
 from .command import Command
 from .devices import findings_json, say_findings
 from .export import NEEDED
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
 
 # What each extra of the package brings, by the modules that tell that it is there.
 EXTRAS = {
-    "export": NEEDED,
+    **dict(NEEDED.values()),
+    "compress": compress.NEEDED,
     "report": ("jinja2",),
     "demo": ("efficientnet_lite_pytorch", "skimage"),
 }
 PURPOSES = {
     "export": "to export models; not needed to bench and gate",
+    "coreml": "to export for iPhones and Macs",
+    "compress": "to compress models",
     "report": "for the HTML page",
     "demo": "for `make demo`",
 }

@@ -9,10 +9,11 @@ from __future__ import annotations
 from seatrial_targets.errors import UserError
 from seatrial_targets.inventory import Device
 
+from ...condition.finding import Finding
 from ...records import DeviceState
 from ...transport.base import Transport
 from ..base import Equipped, Ground
-from . import mac, phone
+from . import mac, phone, phone_doctor
 from .mac_state import read_mac
 from .phone_state import read_phone
 
@@ -25,6 +26,10 @@ class CoreML:
     def read_state(self, device: Device, transport: Transport, *, brief: bool = False) -> DeviceState:
         """Return the state of the Apple device, which may be attached to the machine that the transport reaches."""
         return read_phone(device, transport) if device.serial else read_mac(transport)
+
+    def examine(self, device: Device, transport: Transport, state: DeviceState | None) -> tuple[Finding, ...] | None:
+        """Return the steps that a phone needs once, or whether a Mac has a compiler."""
+        return phone_doctor.walk(device, transport) if device.serial else mac.examine(transport)
 
     def equip(self, ground: Ground) -> Equipped:
         """Bring runner and bundles. Raises BundleError, DeviceErrors, UserError for a way that leads to no phone."""

@@ -5,8 +5,9 @@ program that the user installs and never a part of us. Its exit code can be 0 wi
 (https://github.com/doronz88/pymobiledevice3/issues/1682), so what was asked for has to be there.
 
 Each script defines, for the phone ``$udid`` and the app ``$app``: `send FILE PATH`, `send_folder FOLDER` (to the same
-path), `fetch PATH FILE`, `start`, `facts`, `battery`, `installed`. Paths are below the app's Documents/seatrial. What
-fails says so on stderr in the program's own words, which `phone.explain` reads.
+path), `fetch PATH FILE`, `start`, `facts`, `battery`, and the questions `have` (the program), `present`, `developer`
+(Developer Mode), `installed` (the app). Paths are below the app's Documents/seatrial. What fails says so on stderr in
+the program's own words, which `phone.explain` reads.
 """
 
 from __future__ import annotations
@@ -43,6 +44,11 @@ start() {
   xcrun devicectl device process launch --device "$udid" --terminate-existing --json-output launched.json --quiet \
     "$app" --once >&2 && [ -s launched.json ]
 }
+present() {
+  xcrun devicectl list devices --json-output list.json --quiet >&2 && grep -q "$udid" list.json && return
+  echo "no phone with the serial $udid" >&2; return 1
+}
+developer() { facts | grep -q '"developerModeStatus" *: *"enabled"'; }
 facts() {
   xcrun devicectl device info details --device "$udid" --json-output facts.json --quiet >&2 && cat facts.json
 }
@@ -75,6 +81,11 @@ start() {
   pm developer dvt launch ${tunnel:+"$tunnel"} "$app --once" >launched 2>&1
   grep -q "launched with pid" launched || { cat launched >&2; return 1; }
 }
+present() {
+  pymobiledevice3 usbmux list --simple >list 2>&1 && grep -q "$udid" list && return
+  echo "no phone with the serial $udid" >&2; return 1
+}
+developer() { pm amfi developer-mode-status | grep -q true; }
 facts() { pm lockdown info; }
 installed() { pm apps query "$app" | grep -q CFBundle; }
 battery() { pm diagnostics battery single; }
@@ -120,4 +131,14 @@ trap 'exit 143' HUP INT TERM
 facts >found || exit 85
 echo facts; cat found; echo; echo battery; battery 2>/dev/null; echo
 if installed 2>/dev/null; then echo app yes; else echo app no; fi
+"""
+
+# The steps that a human makes once per phone, in their order; it ends at the first that is not done yet.
+STEPS = r"""
+udid=$1 app=$2 answer=$3
+scratch=$(mktemp -d) && cd "$scratch" || exit 72
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 143' HUP INT TERM
+step() { if "$2" >said 2>&1; then echo "$1 ok"; else echo "$1 no"; tail -n 3 said >&2; exit 0; fi; }
+step program have; step plugged present; step trusted facts; step developer developer; step app installed
 """

@@ -14,6 +14,7 @@ from typing import Any
 from seatrial_targets.errors import AgentError, DeviceError
 
 from ...apple import SOURCES
+from ...condition.finding import Finding
 from ...deadline import Deadline
 from ...lease import Lease
 from ...plan import Event
@@ -90,6 +91,14 @@ def equip(ground: Ground) -> MacRunner:
         folder = lay_out(ground.transport, bundle, ground.pusher)
         arms[name] = contract.arm(bundle.manifest, ground.profiles[name], f"{folder}/{{}}".format)
     return MacRunner(ground.transport, ground.lease, program, _stamp(ground.transport, program), arms)
+
+
+def examine(transport: Transport) -> tuple[Finding, ...]:
+    """Return whether the Mac can build the runner."""
+    done = transport.run(["sh", "-c", "swift --version 2>&1"], deadline=Deadline.after(60.0), max_output=1 << 16)
+    if done.ok:
+        return (Finding("compiler", "ok", printable(done.stdout, 100)),)
+    return (Finding("compiler", "error", "there is no swift, which builds the runner", "xcode-select --install"),)
 
 
 def build(ground: Ground) -> str:

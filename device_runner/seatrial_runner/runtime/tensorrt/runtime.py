@@ -7,6 +7,7 @@ from seatrial_targets.inventory import Device
 from seatrial_targets.profile import TargetProfile
 
 from ...bundle import Bundle
+from ...condition.finding import Finding
 from ...condition.state import read_state
 from ...libraries import satisfies
 from ...plan import Event
@@ -37,6 +38,10 @@ class TensorRt:
     def read_state(self, device: Device, transport: Transport, *, brief: bool = False) -> DeviceState:
         """Return the state of the machine that the transport reaches."""
         return read_state(transport)
+
+    def examine(self, device: Device, transport: Transport, state: DeviceState | None) -> tuple[Finding, ...] | None:
+        """Return None: a doctor has nothing to say of it yet."""
+        return None
 
     def equip(self, ground: Ground) -> TrtexecRunner:
         """Build the engines, or find them built. Raises BundleError, UserError, DeviceErrors."""
