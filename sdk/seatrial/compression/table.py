@@ -45,6 +45,11 @@ STEPS: dict[str, Entry] = {
         "seatrial.compression.distillation.distil:DistilStep",
         "Train the model as it is now to answer like a teacher",
     ),
+    "quantize_weights": Entry(
+        "seatrial.compression.weight_only.settings:QuantizeWeights",
+        "seatrial.compression.weight_only.quantize:QuantizeWeightsStep",
+        "Quantize weights alone, as INT8 or INT4 in groups: for language models",
+    ),
 }
 
 

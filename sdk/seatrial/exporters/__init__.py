@@ -61,6 +61,9 @@ def export(
     Raises ExportError (the model, for this target) or ModelError (the model by itself).
     """
     exporter = exporter_for(target)
+    from .onnx_nbits import refuse_groups
+
+    refuse_groups(source, target.runtime.name)
     chosen = _checked_name(name or source.name or "model")
     folder = Path(out) / f"{chosen}.{target.name}"
     told = on_progress or (lambda _stage: None)

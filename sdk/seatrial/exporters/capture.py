@@ -16,6 +16,7 @@ from seatrial_targets.errors import ExportError
 from ..source import evaluating
 from .blame import node_place, user_frame
 from .noise import quiet
+from .onnx_nbits import has_groups, translations
 from .opset import TooNewError, lowered
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def to_onnx(
             made = torch.onnx.export(
                 program, dynamo=True, opset_version=max(opset, OLDEST_OPSET), input_names=input_names,
                 output_names=outputs, external_data=False, optimize=True, verbose=False,
+                custom_translation_table=translations() if has_groups(program) else None,
             )  # fmt: skip
         except Exception as error:
             keep_error(error, log)

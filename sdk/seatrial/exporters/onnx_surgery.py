@@ -77,13 +77,19 @@ def symbolic_axes(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def precision_summary(model: onnx.ModelProto) -> dict[str, int]:
-    """Count the nodes that carry weights by the type of their arithmetic: {"int8": 49, "float32": 3}."""
+    """Count the nodes that carry weights by the type of their arithmetic: {"int8": 49, "float32": 3}.
+
+    Products with weights in groups count by their weights' bits ("int4")."""
     import onnx
 
     weights = {each.name: each.data_type for each in model.graph.initializer}
     makers = {output: node for node in model.graph.node for output in node.output}
     found: dict[str, int] = {}
     for node in model.graph.node:
+        if node.op_type == "MatMulNBits":
+            name = f"int{next(each.i for each in node.attribute if each.name == 'bits')}"
+            found[name] = found.get(name, 0) + 1
+            continue
         kind = _arithmetic(node, weights, makers) if node.op_type in WEIGHTED else None
         if kind is not None:
             name = str(onnx.helper.tensor_dtype_to_np_dtype(kind)).replace("uint8", "int8")

@@ -13,6 +13,7 @@ from .agreement import compare, example_arrays, notes_on
 from .capture import to_onnx
 from .golden import toolchain
 from .host import Arrays, HostSession
+from .onnx_nbits import fuse_groups, has_groups
 from .onnx_surgery import canonical, precision_summary, serialized, symbolic_axes
 from .ort_format import to_ort
 from .program import captured, identity
@@ -64,6 +65,8 @@ class OnnxRuntimeExporter:
         program = captured(source, plan, log)
         on_progress("convert to ONNX")
         model = to_onnx(program, list(source.inputs), target.opset or DEFAULT_OPSET, log)
+        if has_groups(program):
+            fuse_groups(model)
         model = canonical(model, symbolic_axes(model))
         artifact = _artifact(model, source, target, on_progress)
         fields, contents = _described(artifact, program, plan, source, target, on_progress)

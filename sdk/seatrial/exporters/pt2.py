@@ -32,7 +32,8 @@ NOTE = "seatrial.json"  # an extra file: what Seatrial knows of the model beside
 _MOST_NOTE_BYTES = 1 << 20
 _COMPILED = ("data/aotinductor/", "data/executorch/")
 _OPERATOR = re.compile(
-    r"torch\.ops\.(?!_)\w+\.(?!__)\w+\.(?!__)\w+|torch\.ops\.higher_order\.(?!__)\w+|torch\.sym_\w+|torch\._sym_sqrt"
+    r"torch\.ops\.(?!_)\w+\.(?!__)\w+\.(?!__)\w+|torch\.ops\.aten\.__(and|or|xor|lshift|rshift)__\.(Tensor|Scalar)"
+    r"|torch\.ops\.higher_order\.(?!__)\w+|torch\.sym_\w+|torch\._sym_sqrt"
     r"|math\.(?!_)\w+|_operator\.(add|and_|eq|floordiv|ge|getitem|gt|le|lshift|lt|mod|mul|ne|neg|not_|or_|pos|pow|rshift|sub|truediv|xor)"
 )
 _ARITHMETIC = (
