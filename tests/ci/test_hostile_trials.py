@@ -16,7 +16,17 @@ from seatrial_ci.report import document as as_document
 from seatrial_ci.report.exchange import badge, bencher, benchmark_json, openmetrics
 from seatrial_ci.report.github import comment
 from seatrial_ci.summary import summarise
-from seatrial_runner.records import EnergySample, EnergyWindows, MeterInfo, Trial
+from seatrial_runner.records import (
+    DeviceState,
+    EnergySample,
+    EnergyWindows,
+    LayerProfile,
+    LayerTime,
+    MeterInfo,
+    PowerTrace,
+    SensorTrace,
+    Trial,
+)
 from seatrial_targets.budgets import Budgets
 from seatrial_targets.errors import UserError
 
@@ -46,7 +56,21 @@ VALUES = (
     | st.lists(NUMBERS, max_size=9)
 )
 WORDS = st.sampled_from(
-    ["a", "b", "solo", "duet", "memory", "energy", "candidate", "baseline", "ok", "timeout", "Infinity"]
+    [
+        "a",
+        "b",
+        "solo",
+        "duet",
+        "memory",
+        "energy",
+        "profile",
+        "sustained",
+        "candidate",
+        "baseline",
+        "ok",
+        "timeout",
+        "Infinity",
+    ]
 )
 
 
@@ -65,7 +89,23 @@ def document(maker):
     for _ in range(2):
         maker.run("energy", {"a": "candidate"}, maker.result(energy=energy))
     meter = MeterInfo(id="m", kind="counter", scope="board", path="/sys/m", wraps_at=10**6)
-    return json.loads(maker.trial(meter=meter).model_dump_json(by_alias=True))
+    _traces(maker)
+    state = DeviceState(unix_ns=SECOND, temperatures_c={"cpu": 40.0}, frequencies_khz={"policy0": 2_400_000})
+    return json.loads(maker.trial(meter=meter, before=state, after=state).model_dump_json(by_alias=True))
+
+
+def _traces(maker):
+    """A run of every kind that brings more than samples: layers, sensors, what a program measured."""
+    layer = LayerTime(name="n", op="Conv", provider="CPU", ns=(5, 6))
+    profile = LayerProfile(tool="p", promised=("CPU",), layers=(layer, layer))
+    readings = tuple(EnergySample(t_ns=t * SECOND, values=(40_000, 2_400_000, t * 10_000)) for t in range(4))
+    sensors = SensorTrace(sensors=("temperature:cpu", "frequency:policy0", "m"), samples=readings)
+    power = PowerTrace(
+        channels=("u",), clock="host", t_ns=(0, SECOND, 2 * SECOND), power_uw=((1.0, None, 3.0),), shift_ns=1
+    )
+    arm = maker.arm([10, 11, 12, 13]).model_copy(update={"at_ns": (0, 1, 2, 3), "layers": profile})
+    for kind in ("profile", "sustained"):
+        maker.run(kind, {"a": "candidate"}, maker.result(arms={"a": arm}, sensors=sensors), power=power)
 
 
 def places(node, path=()):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-AxisUnit = Literal["ns", "bytes", "relative", "share", "s", "W", "°C", "MHz", ""]
+AxisUnit = Literal["ns", "bytes", "relative", "share", "s", "min", "W", "°C", "MHz", ""]
 # Of each unit the steps that its numbers are shown in, greatest first: (how many, name).
 STEPS: Mapping[AxisUnit, tuple[tuple[float, str], ...]] = {
     "ns": ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1, "ns")),
@@ -18,6 +18,7 @@ STEPS: Mapping[AxisUnit, tuple[tuple[float, str], ...]] = {
     "relative": ((0.01, "%"),),
     "share": ((0.01, "%"),),
     "s": ((1, "s"),),
+    "min": ((1, "min"),),
     "W": ((1, "W"), (1e-3, "mW")),
     "°C": ((1, "°C"),),
     "MHz": ((1e3, "GHz"), (1, "MHz")),
@@ -54,7 +55,7 @@ def around(values: list[float], unit: AxisUnit, label: str, *, zero: bool = Fals
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     pad = 0.08 * (high - low) or abs(high) * 0.01 or 1.0
-    return Axis(0.0 if zero else low - pad, high + pad, unit, label)
+    return Axis(0.0, high + (0.1 * abs(high) or 1.0), unit, label) if zero else Axis(low - pad, high + pad, unit, label)
 
 
 def ticks(low: float, high: float, count: int = 6, whole: bool = False) -> list[float]:

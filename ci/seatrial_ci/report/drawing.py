@@ -10,11 +10,11 @@ from seatrial_ci.report.axes import Axis
 from seatrial_ci.report.chart import Band, Bars, Chart, Line, Mark, Rule
 
 WIDTH = 760.0
-LEFT, RIGHT, TOP, BOTTOM = 78.0, 14.0, 10.0, 44.0
+LEFT, RIGHT, TOP, BOTTOM = 78.0, 28.0, 10.0, 44.0
 LABELLED_RIGHT = 104.0  # where rules across the chart have their labels
 LABEL_GAP = 14.0
-BAR_HEIGHT, BAR_LEFT, BAR_RIGHT = 20.0, 250.0, 190.0
-MOST_NAME = 38  # characters of a bar's label
+BAR_HEIGHT, BAR_LEFT, BAR_RIGHT = 20.0, 280.0, 270.0
+MOST_NAME = 36  # characters of a bar's label
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ def draw_bars(chart: Bars) -> DrawnBars:
         DrawnBar(
             round(number * BAR_HEIGHT, 1),
             round(max(0.0, bar.share) / greatest * room, 1),
-            bar.label if len(bar.label) <= MOST_NAME else f"{bar.label[:12]}…{bar.label[13 - MOST_NAME :]}",
+            bar.label if len(bar.label) <= MOST_NAME else f"{bar.label[:14]}…{bar.label[15 - MOST_NAME :]}",
             bar.value,
             bar.group,
             f"{bar.label}: {bar.value}",

@@ -11,7 +11,7 @@ Cells = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Exhibit:
-    """``says`` is what it shows and how to read it; ``absent``, where set, why the trial has nothing to show.
+    """``says`` is what it shows, ``reading`` how to read the chart; ``absent``: why the trial has nothing to show.
 
     The table holds the same data for those who don't see the chart, and for Markdown. ``left_out`` says which rows it
     lacks, if any.
@@ -20,6 +20,7 @@ class Exhibit:
     key: str  # an anchor: "pairs", "runs", ...
     title: str
     says: str = ""
+    reading: str = ""
     charts: tuple[Chart | Bars, ...] = ()
     head: Cells = ()
     rows: tuple[Cells, ...] = field(default=(), repr=False)

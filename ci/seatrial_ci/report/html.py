@@ -19,7 +19,8 @@ from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reason
 from seatrial_ci.report.drawing import draw, draw_bars
 from seatrial_ci.report.evidence import Past, exhibits, variants, variants_of
 from seatrial_ci.report.exhibit import Exhibit
-from seatrial_ci.report.rows import INTERVALS, bundle_rows, heading, instant, matrix, provenance, state_rows
+from seatrial_ci.report.provenance import provenance
+from seatrial_ci.report.rows import INTERVALS, bundle_rows, heading, instant, matrix, state_rows
 from seatrial_ci.summary import summarise
 from seatrial_runner.records import Trial
 from seatrial_targets.errors import UserError

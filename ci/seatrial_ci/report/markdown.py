@@ -12,7 +12,8 @@ from seatrial_ci.judgement import Judgement
 from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reasons, title
 from seatrial_ci.report.evidence import Past, exhibits, variants, variants_of
 from seatrial_ci.report.exhibit import Exhibit
-from seatrial_ci.report.rows import INTERVALS, Row, bundle_rows, heading, provenance, state_rows
+from seatrial_ci.report.provenance import provenance
+from seatrial_ci.report.rows import INTERVALS, Row, bundle_rows, heading, state_rows
 from seatrial_ci.summary import summarise
 from seatrial_runner.records import Trial
 

@@ -10,7 +10,7 @@ from seatrial_ci.gate.wording import between, show
 from seatrial_ci.judgement import Judgement
 from seatrial_ci.stated import accuracy_text, parity_text
 from seatrial_ci.summary import BundleFigures, Figure, Summary
-from seatrial_runner.records import DeviceState, RunKind, Trial
+from seatrial_runner.records import DeviceState, Trial
 
 MOST_CELLS, MOST_NAME = 1000, 200
 INTERVALS = "In brackets: the 95 % interval over all runs, which describes and decides nothing."
@@ -59,27 +59,6 @@ def figure(found: Figure) -> str:
         return f"{show(found.value, found.unit)} (1 run)"
     kind = ", within 1 run" if found.within_run else ""
     return f"{show(found.value, found.unit)} ({between(found.low, found.high, found.unit)}{kind})"
-
-
-def provenance(trial: Trial) -> list[tuple[str, str]]:
-    """Return where the numbers come from: device, software, bundles by digest, counts of runs."""
-    result = next((run.result for run in trial.runs if run.counts and run.result), None)
-    kinds: tuple[RunKind, ...] = ("solo", "duet", "memory", "energy")
-    counts = {kind: len(trial.of(kind)) for kind in kinds}
-    rows = [
-        ("trial", trial.id),
-        ("started", instant(trial.started_unix_ns)),
-        ("device", f"{trial.device.name} ({trial.device.target}, {trial.device.transport})"),
-        ("stand-in", trial.device.stamp),
-        ("machine", f"{result.machine} {result.kernel}" if result else ""),
-        ("runtime", result.runtime_version if result else ""),
-        ("agent", f"{result.agent} {result.agent_version}" if result else ""),
-        ("seatrial", trial.seatrial_version),
-        ("runs that count", ", ".join(f"{n} {kind}" for kind, n in counts.items() if n)),
-        ("runs that do not", str(sum(not run.counts for run in trial.runs) or "")),
-        *((f"{role} digest", bundle.digest) for role, bundle in trial.bundles.items()),
-    ]
-    return [(name, value.strip()) for name, value in rows if value.strip()]
 
 
 @dataclass(frozen=True)
@@ -140,12 +119,27 @@ def state_rows(trial: Trial) -> list[Row]:
         "clocks": lambda s: ", ".join(f"{k} {v / 1000:.0f} MHz" for k, v in sorted(s.frequencies_khz.items())[:8]),
         "temperatures": lambda s: ", ".join(f"{k} {v:.0f} °C" for k, v in sorted(s.temperatures_c.items())[:8]),
         "throttled": lambda s: {None: "not told", True: "yes", False: "no"}[s.throttled],
-        "battery": lambda s: f"{s.battery_percent:.0f} %" if s.battery_percent is not None else "",
+        "throttled since boot": lambda s: f"{s.throttle_events} times" if s.throttle_events is not None else "",
+        "thermal status": lambda s: str(s.thermal_status) if s.thermal_status is not None else "",
+        "cooling": lambda s: ", ".join(f"{k} {v}" for k, v in sorted(s.cooling.items()) if v)[:200],
+        "battery": _battery,
+        "screen": lambda s: {None: "", True: "on", False: "off"}[s.screen_on],
+        "idle mode": lambda s: s.idle_mode,
         "load, 1 min": lambda s: f"{s.load_1m:.2f}" if s.load_1m is not None else "",
         "free memory": lambda s: show(s.memory_available, "bytes") if s.memory_available is not None else "",
+        "swap used": lambda s: show(s.swap_used, "bytes") if s.swap_used is not None else "",
+        "waiting for memory": lambda s: f"{s.memory_pressure:.1f} %" if s.memory_pressure is not None else "",
     }
     rows = [Row(label, tuple(read(s) if s else "not recorded" for s in states)) for label, read in readers.items()]
     return [row for row in rows if any(row.cells)]
+
+
+def _battery(state: DeviceState) -> str:
+    if state.battery_percent is None:
+        return state.power_source
+    charging = {None: "", True: ", charging", False: ", not charging"}[state.charging]
+    heat = f", {state.battery_temperature_c:.0f} °C" if state.battery_temperature_c is not None else ""
+    return f"{state.battery_percent:.0f} %{charging}{heat}{f', on {state.power_source}' if state.power_source else ''}"
 
 
 def instant(unix_ns: int) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from seatrial_ci.gate.verdict import Verdict
 from seatrial_ci.report.evidence.conditions import conditions
+from seatrial_ci.report.evidence.layers import layers
 from seatrial_ci.report.evidence.pairs import pairs
 from seatrial_ci.report.evidence.past import Past, past
 from seatrial_ci.report.evidence.power import power
 from seatrial_ci.report.evidence.runs import runs
 from seatrial_ci.report.evidence.session import session
+from seatrial_ci.report.evidence.sustained import sustained
 from seatrial_ci.report.evidence.variants import variants, variants_of
 from seatrial_ci.report.exhibit import Exhibit
 from seatrial_runner.records import Trial
@@ -24,5 +26,7 @@ def exhibits(verdict: Verdict | None, trial: Trial, before: Past | None = None) 
     yield runs(trial)
     yield session(trial)
     yield conditions(trial)
+    yield sustained(trial)
     yield power(trial)
+    yield layers(trial)
     yield past(before)

@@ -30,15 +30,16 @@ def pairs(verdict: Verdict | None, trial: Trial) -> Exhibit:
         return Exhibit(KEY, TITLE, absent=series.problem or check.message)
     ratios = [math.expm1(float(value)) for value in series.values]
     places = kept(ratios, MOST_DOTS)
-    said = f"{check.message[:1].upper()}{check.message[1:]}. {_reading(check, separate)}"
+    reading = _reading(check, separate)
     if len(places) < len(ratios):
-        said += (
+        reading += (
             f" {len(places)} of {len(ratios)} pairs are drawn, among them the least and the greatest of each stretch."
         )
     return Exhibit(
         KEY,
         TITLE,
-        said,
+        f"{check.message[:1].upper()}{check.message[1:]}.",
+        reading,
         charts=(_chart(check, series, ratios, places),),
         head=("pair", "run", "slow-down", "decided"),
         rows=tuple(_row(check, series, ratios, place) for place in range(min(len(ratios), MOST_ROWS))),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 from seatrial_ci.report.axes import Axis
 from seatrial_ci.report.chart import Band, Chart, Line, kept
+from seatrial_ci.report.evidence.watts import Watts, from_program, from_samples
 from seatrial_ci.report.exhibit import Exhibit
 from seatrial_runner.records import EnergyWindows, MeterInfo, Run, Trial
 
@@ -17,11 +17,12 @@ KEY, TITLE = "power", "Power while energy was measured"
 
 @dataclass(frozen=True)
 class Trace:
-    """The power of a run: (ns, W) at the end of each step, and the windows in which it was taken."""
+    """The power of a run: (ns, W), and the windows in which it was taken; ``aligned``: both on one clock."""
 
     run: Run
-    watts: tuple[tuple[int, float], ...]
+    watts: Watts
     windows: EnergyWindows
+    aligned: bool = True
 
 
 def power(trial: Trial) -> Exhibit:
@@ -36,14 +37,14 @@ def power(trial: Trial) -> Exhibit:
     shown = traces[:MOST_CHARTS]
     numbers = " and ".join(str(trace.run.index) for trace in shown)
     left = f"; {len(traces) - len(shown)} more runs have rows in the table" if len(traces) > len(shown) else ""
-    said = (
-        f"Run {numbers}{left}, by {meter.id} ({meter.kind}, {meter.scope}). Shaded: idle, the burst whose energy was "
-        "integrated, idle; the idle power is taken off for the net figure."
-    )
+    said = f"Run {numbers}{left}, by {meter.id} ({meter.kind}, {meter.scope})."
+    said += f" Its figures are uncertain: {meter.doubt}." if meter.doubt else ""
+    said += "".join(f" Run {t.run.index}: {t.run.power.problem}." for t in shown if t.run.power and t.run.power.problem)
     return Exhibit(
         KEY,
         TITLE,
         said,
+        "Shaded: idle, the burst whose energy was integrated, idle; the idle power is taken off for the net figure.",
         charts=tuple(_chart(trace) for trace in shown),
         head=("run", "bundle", "window", "seconds", "mean power", "greatest power"),
         rows=tuple(row for trace in traces for row in _rows(trace)),
@@ -52,21 +53,14 @@ def power(trial: Trial) -> Exhibit:
 
 def _trace(run: Run, meter: MeterInfo) -> Trace | None:
     windows = run.result.energy if run.result else None
-    if windows is None or meter.id not in windows.counters:
+    if windows is None:
         return None
-    watts = tuple(_watts(windows, meter))
+    if run.power is not None:
+        watts = from_program(run.power, meter)
+        # Without an edge to align by nobody knows where the windows lie among the readings.
+        return Trace(run, watts, windows, run.power.shift_ns is not None) if len(watts) >= 3 else None
+    watts = from_samples(windows.counters, windows.samples, meter)
     return Trace(run, watts, windows) if len(watts) >= 3 else None
-
-
-def _watts(windows: EnergyWindows, meter: MeterInfo) -> Iterator[tuple[int, float]]:
-    """Yield (ns, W) between neighbouring readings of the counter; a step backwards is a wrap, or left out."""
-    column = windows.counters.index(meter.id)
-    readings = [(s.t_ns, s.values[column]) for s in windows.samples if len(s.values) > column]
-    known = [(t, value) for t, value in readings if value is not None]
-    for (t0, v0), (t1, v1) in pairwise(known):
-        step = v1 - v0 + (meter.wraps_at or 0 if v1 < v0 else 0)
-        if t1 > t0 and step >= 0:
-            yield t1, step * meter.uj_per_step * 1e-6 / ((t1 - t0) * 1e-9)
 
 
 def _chart(trace: Trace) -> Chart:
@@ -80,7 +74,9 @@ def _chart(trace: Trace) -> Chart:
         x=Axis(0.0, seconds[-1], "s", f"time in run {trace.run.index}"),
         y=Axis(0.0, max(watts) * 1.1 or 1.0, "W", "power"),
         lines=(Line(next(iter(trace.run.arms.values()), "candidate"), seconds, watts, steps=True),),
-        bands=tuple(Band((a - begin) / 1e9, (b - begin) / 1e9, name, name, axis="x") for name, (a, b) in spans),
+        bands=tuple(
+            Band((a - begin) / 1e9, (b - begin) / 1e9, name, name, axis="x") for name, (a, b) in spans if trace.aligned
+        ),
         legend=((next(iter(trace.run.arms.values()), "candidate"), "power"), ("idle", "idle"), ("burst", "integrated")),
         height=220,
     )
@@ -94,6 +90,6 @@ def _rows(trace: Trace) -> Iterator[tuple[str, ...]]:
         ("burst", windows.burst),
         ("idle after", windows.idle_after),
     ):
-        within = [w for t, w in trace.watts if begin < t <= end]
+        within = [w for t, w in trace.watts if begin < t <= end and trace.aligned]
         figures = (f"{sum(within) / len(within):.3g} W", f"{max(within):.3g} W") if within else ("-", "-")
         yield str(trace.run.index), bundle, name, f"{max(0, end - begin) / 1e9:.2f}", *figures

@@ -32,14 +32,14 @@ def runs(trial: Trial) -> Exhibit:
     inner = {role: _inner(role, series) for role, series in some.items()}
     rows = [row for role, series in some.items() for row in _rows(role, series, inner[role])]
     drawn = {role: kept([float(v) for v in sorted(s.values)], MOST_DOTS) for role, s in some.items()}
-    said = f"{'; '.join(_said(role, series) for role, series in some.items())}. {READING}"
+    said = f"{'; '.join(_said(role, series) for role, series in some.items())}."
     left = sum(len(some[role].values) - len(places) for role, places in drawn.items())
-    if left:
-        said += f" {left} runs between others are not drawn; the outermost are."
+    hidden = f" {left} runs between others are not drawn; the outermost are." if left else ""
     return Exhibit(
         KEY,
         TITLE,
         said,
+        READING + hidden,
         charts=(_chart(some, inner, drawn),),
         head=("run", "bundle", "p50", "interval within the run", "inferences"),
         rows=tuple(rows[:MOST_ROWS]),

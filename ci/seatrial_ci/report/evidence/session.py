@@ -45,7 +45,8 @@ def session(trial: Trial) -> Exhibit:
     return Exhibit(
         KEY,
         TITLE,
-        _said(total, drawn, beyond, top),
+        f"All {total:,} timed inferences of the solo runs, run after run.",
+        _reading(total, drawn, beyond, top),
         charts=(_chart(trial, pieces, lines, top),),
         head=("run", "bundle", "begun", "inferences", "least", "median", "greatest"),
         rows=rows[:MOST_ROWS],
@@ -126,13 +127,13 @@ def _extremes(pieces: list[Piece], top: float) -> Iterator[Mark]:
         yield Mark(float(piece.seconds[place]), top, piece.role, text, beyond=True)
 
 
-def _said(total: int, drawn: int, beyond: int, top: float) -> str:
-    text = f"All {total:,} timed inferences of the solo runs, run after run; the dots are the runs' medians."
+def _reading(total: int, drawn: int, beyond: int, top: float) -> str:
+    text = "The dots are the runs' medians."
     if drawn < total:
         text += f" {drawn:,} points are drawn: the least and the greatest of each stretch, so no extreme is lost."
     if beyond:
         marked = f"the {min(beyond, MOST_EXTREMES)} slowest are marked" if beyond > 1 else "it is marked"
-        text += f" {beyond:,} lie above {show(top, 'ns')}; {marked} at the upper edge."
+        text += f" {beyond:,} {'lies' if beyond == 1 else 'lie'} above {show(top, 'ns')}; {marked} at the upper edge."
     return text
 
 

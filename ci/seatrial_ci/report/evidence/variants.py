@@ -56,7 +56,8 @@ def _exhibit(trials: Sequence[Trial]) -> Exhibit:
     return Exhibit(
         KEY,
         TITLE,
-        _said(compared) + (f" {hidden} more devices have rows in the table only." if hidden else ""),
+        f"{len(rows)} bundles on {len(compared)} device{'s' if len(compared) > 1 else ''}.",
+        _reading(compared) + (f" {hidden} more devices have rows in the table only." if hidden else ""),
         charts=charts,
         head=("bundle", "device", "p50", "size", "accuracy", "on the front"),
         rows=rows[:MOST_ROWS],
@@ -75,7 +76,7 @@ def _variants(trials: Sequence[Trial]) -> Iterator[Variant]:
                 yield Variant(found.device, bundle, p50, p50.value)
 
 
-def _said(devices: dict[str, list[Variant]]) -> str:
+def _reading(devices: dict[str, list[Variant]]) -> str:
     metrics = {_metric(some) for some in devices.values()}
     if metrics == {""}:
         return "p50 against size; nearer to the lower left is better. No accuracy is stated for all of them."

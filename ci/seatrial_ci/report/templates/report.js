@@ -9,7 +9,7 @@
   const STEPS = {
     ns: [[1e9, "s"], [1e6, "ms"], [1e3, "us"], [1, "ns"]],
     bytes: [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]],
-    relative: [[0.01, "%"]], share: [[0.01, "%"]], s: [[1, "s"]], W: [[1, "W"], [1e-3, "mW"]],
+    relative: [[0.01, "%"]], share: [[0.01, "%"]], s: [[1, "s"]], min: [[1, "min"]], W: [[1, "W"], [1e-3, "mW"]],
     "°C": [[1, "°C"]], MHz: [[1e3, "GHz"], [1, "MHz"]], "": [[1, ""]],
   };
   const make = (name, attributes, parent) => {
@@ -215,9 +215,11 @@
       button.addEventListener("click", act);
       tools.append(button);
     }
-    const hint = document.createElement("span");
-    hint.textContent = "drag to zoom, arrow keys to read";
-    tools.append(hint);
+    if (!charts.length) {
+      const hint = document.createElement("span");
+      hint.textContent = "drag over a part to zoom, arrow keys read the points";
+      tools.append(hint);
+    }
     svg.closest("figure").append(tools);
     const title = svg.querySelector("title");
     svg.setAttribute("aria-label", title.textContent);
