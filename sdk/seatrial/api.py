@@ -37,14 +37,16 @@ def export(
     out: Path | str,
     *,
     name: str = "",
+    data: str | ModelSource | None = None,
     log: Path | None = None,
     on_progress: OnStage | None = None,
 ) -> Bundle:
     """Export a model for a target and return the bundle, written below the folder ``out`` as ``NAME.TARGET``.
 
-    ``source`` is ``module:factory``, ``file.py:factory``, a ``.pt2`` file, or a loaded `ModelSource`. When the model
-    can't be exported, ``log`` (a file) receives the converter's whole error. Needs the extra ``[export]``. Raises
-    UnknownNameError, ModelError, ExportError.
+    ``source`` is ``module:factory``, ``file.py:factory``, a ``.pt2`` file, or a loaded `ModelSource`. ``data`` names
+    the source that a compressed `.pt2` was made from: its calibration, checks and evaluate are taken, and parity is
+    measured against its module. When the model can't be exported, ``log`` (a file) receives the converter's whole
+    error. Needs the extra ``[export]``. Raises UnknownNameError, ModelError, ExportError.
     """
     from seatrial_runner.bundle import Bundle
     from seatrial_targets import registry
@@ -54,6 +56,8 @@ def export(
     from .source import load_source
 
     loaded = load_source(source) if isinstance(source, str) else source
+    if data is not None:
+        loaded = loaded.with_data_of(load_source(data) if isinstance(data, str) else data)
     return Bundle.open(run_export(loaded, profile, Path(out), name=name or None, log=log, on_progress=on_progress))
 
 

@@ -43,6 +43,7 @@ class ModelSource:
     in torch.export, used where the target's profile leaves an input's shape open. ``program`` replaces the capture of
     ``module`` when the source is a `.pt2` file. ``reference``: the module that parity and accuracy are held against,
     when ``module`` was made from it by compression, and ``recipe_digest`` names the recipe that did it.
+    ``learned_scales``: the scales of its quantizers were trained, so that exporters keep them to the bit.
     """
 
     module: torch.nn.Module
@@ -58,6 +59,7 @@ class ModelSource:
     program: torch.export.ExportedProgram | None = None
     reference: torch.nn.Module | None = None
     recipe_digest: str = ""
+    learned_scales: bool = False
 
     def __post_init__(self) -> None:
         _check_module(self.module)
@@ -95,11 +97,26 @@ class ModelSource:
                 where = user_frame(error, self.module)
                 raise ModelError(f"{where}: the model fails on its inputs: {_one_line(error)}") from error
 
+    def with_data_of(self, original: ModelSource) -> ModelSource:
+        """Return this model with the data, the metrics and, as its reference, the module of ``original``.
+
+        Raises ModelError when the two take other inputs.
+        """
+        if list(self.inputs) != list(original.inputs):
+            names = (", ".join(self.inputs), ", ".join(original.inputs))
+            raise ModelError(f"the model takes {names[0]}, the one that its data comes from {names[1]}")
+        taken = ("calibration", "checks", "evaluate", "train", "loss", "dynamic_shapes")
+        data = {name: getattr(original, name) for name in taken}
+        licence = self.weights_licence or original.weights_licence
+        return dataclasses.replace(self, reference=original.module, weights_licence=licence, **data)
+
     def original(self) -> ModelSource:
         """Return the source of the reference: what this model was compressed from, or this one itself."""
         if self.reference is None:
             return self
-        return dataclasses.replace(self, module=self.reference, program=None, reference=None, recipe_digest="")
+        return dataclasses.replace(
+            self, module=self.reference, program=None, reference=None, recipe_digest="", learned_scales=False
+        )
 
     def _positional_names(self) -> tuple[str, ...]:
         if self.program is not None:

@@ -31,16 +31,17 @@ NEEDED = {
 @click.option("--target", required=True, metavar="NAME", shell_complete=complete_targets, help="Target to export for.")
 @click.option("--out", type=FOLDER, default=Path("bundles"), show_default=True, help="Folder to put the bundle into.")
 @click.option("--name", default="", metavar="NAME", help="Name of the bundle.  [default: the model's]")
+@click.option("--data", metavar="SOURCE", help="What a compressed .pt2 was made from: gives checks and the reference.")
 @click.option("--log", type=FILE, metavar="FILE", help="Where the converter's whole error goes if there is one.")
 @click.pass_obj
-def export(screen: Screen, source: str, target: str, out: Path, name: str, log: Path | None) -> None:
+def export(screen: Screen, source: str, target: str, out: Path, name: str, data: str | None, log: Path | None) -> None:
     """Export SOURCE, which is `module:factory`, `file.py:factory`, a `.pt2` file or `hf:FOLDER`, for a target."""
     _need_extra(target)
     prepare([log])
     from seatrial import api
 
     with shown_steps() as stage:
-        bundle = api.export(source, target, out, name=name, log=log, on_progress=stage)
+        bundle = api.export(source, target, out, name=name, data=data, log=log, on_progress=stage)
     screen.document(described(bundle))
     _say(screen, bundle)
 

@@ -37,6 +37,7 @@ class Progress(RecordPart):
     form: Literal["float", "quantized"] = "float"
     reports: tuple[StepReport, ...] = ()
     edits: tuple[dict[str, Any], ...] = ()
+    learned_scales: bool = False
     weights: str = ""  # the file that holds the model after the last report
 
 
@@ -76,7 +77,8 @@ class Checkpoint:
             from .capture import capture_batched
 
             write_program(capture_batched(state.as_source()).program, self.folder / name)
-        kept = progress.model_copy(update={"weights": name, "form": state.form, "edits": tuple(state.edits)})
+        now = {"form": state.form, "edits": tuple(state.edits), "learned_scales": state.learned_scales}
+        kept = progress.model_copy(update={"weights": name, **now})
         write_atomic(self.folder / FILE, kept.model_dump_json(by_alias=True, indent=1))
         self._drop_all_but(name)
 
@@ -99,6 +101,7 @@ class Checkpoint:
         else:
             state.module = replay(state.module, progress.edits, state.source.inputs)
             load_weights(state.module, path)
+        state.learned_scales = progress.learned_scales
         state.form, state.edits = progress.form, [dict(each) for each in progress.edits]
 
     def remove(self) -> None:

@@ -69,6 +69,13 @@ def is_quantized(program: torch.export.ExportedProgram | torch.nn.Module) -> boo
     return graph is not None and any(_is_ours(node) for node in graph.nodes)
 
 
+def has_integer_arithmetic(program: torch.export.ExportedProgram | torch.nn.Module) -> bool:
+    """Return whether activations are quantized, too, so that layers may be computed in integers."""
+    graph = getattr(program, "graph", None)
+    nodes = () if graph is None else graph.nodes
+    return any(_is_ours(node) and ".quantize_per_t" in str(node.target) for node in nodes)
+
+
 def is_dynamic(program: torch.export.ExportedProgram) -> bool:
     """Return whether the program finds scales of activations while it runs."""
     return any(_is_ours(node) and "choose_qparams" in str(node.target) for node in program.graph.nodes)

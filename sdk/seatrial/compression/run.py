@@ -139,7 +139,8 @@ class _Compression:
         from seatrial_targets.atomic import write_atomic
 
         assert self.out is not None
-        note = {"recipe_digest": record.recipe_digest, "weights_licence": record.weights_licence}
+        note: dict[str, Any] = {"recipe_digest": record.recipe_digest, "weights_licence": record.weights_licence}
+        note["learned_scales"] = self.state.learned_scales
         if record.original_weights:
             save_weights(self.state.source.module, self.out.with_name(record.original_weights))
         write_program(program, self.out, note)

@@ -47,6 +47,7 @@ class CompressionState:
     folder: Path | None = None
     on_event: OnEvent = _ignore
     edits: list[dict[str, Any]] = field(default_factory=list)
+    learned_scales: bool = False
 
     @classmethod
     def of(cls, source: ModelSource, **fields: Any) -> CompressionState:
@@ -64,6 +65,7 @@ class CompressionState:
         """Return the model as it is now, with the source's data, and the original as its reference."""
         reference = self.source.reference or self.source.module
         changed = {"module": self.module, "program": None, "reference": reference, **fields}
+        changed["learned_scales"] = self.learned_scales
         return dataclasses.replace(self.source, **changed)
 
     def tell(self, stage: str, done: int = 0, total: int = 0) -> None:

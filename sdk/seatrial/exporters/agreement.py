@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from . import Progress
 
 
+ON_EXAMPLES = "parity was measured on the example inputs alone: no checks were given"
+AGAINST_ITSELF = (
+    "parity was measured against the compressed model, not against the one that it was made from: --data names that"
+)
+
+
 class Runnable(Protocol):
     """An exported artifact, loaded on this host."""
 
@@ -83,9 +89,9 @@ def example_arrays(source: ModelSource) -> Arrays:
 
 def notes_on(source: ModelSource) -> tuple[str, ...]:
     """Return what a reader of the parity must know."""
-    return (
-        () if source.checks is not None else ("parity was measured on the example inputs alone: no checks were given",)
-    )
+    notes = () if source.checks is not None else (ON_EXAMPLES,)
+    alone = source.recipe_digest and source.reference is None
+    return (*notes, AGAINST_ITSELF) if alone else notes
 
 
 def _parity(

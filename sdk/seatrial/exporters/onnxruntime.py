@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from seatrial_runner.bundle import Content, write_bundle
 from seatrial_targets.errors import ExportError
 
+from ..compression.quantized_program import has_integer_arithmetic
 from .agreement import compare, example_arrays, notes_on
 from .capture import to_onnx
 from .golden import toolchain
 from .host import Arrays, HostSession
+from .integer_onnx import for_onnxruntime, left_in_float
 from .onnx_nbits import fuse_groups, has_groups
 from .onnx_surgery import canonical, precision_summary, serialized, symbolic_axes
 from .ort_format import to_ort
@@ -68,15 +70,22 @@ class OnnxRuntimeExporter:
         if has_groups(program):
             fuse_groups(model)
         model = canonical(model, symbolic_axes(model))
-        artifact = _artifact(model, source, target, on_progress)
+        artifact = _artifact(model, program, source, target, on_progress)
         fields, contents = _described(artifact, program, plan, source, target, on_progress)
         on_progress("write the bundle")
         fields |= {"name": name, "recipe_digest": recipe_digest, "model_digest": identity(source, program, plan)}
         return write_bundle(out, contents, fields).path
 
 
-def _artifact(model: onnx.ModelProto, source: ModelSource, target: TargetProfile, on_progress: Progress) -> Artifact:
-    made, notes = _with_precision(model, source, target, on_progress)
+def _artifact(
+    model: onnx.ModelProto,
+    program: torch.export.ExportedProgram,
+    source: ModelSource,
+    target: TargetProfile,
+    on_progress: Progress,
+) -> Artifact:
+    precise = _in_integers if has_integer_arithmetic(program) else _with_precision
+    made, notes = precise(model, source, target, on_progress)
     made = canonical(made)
     data = serialized(made)
     summary = precision_summary(made)
@@ -102,6 +111,21 @@ def _with_precision(
         on_progress("quantize (dynamic)")
         return to_dynamic_int8(model, how), ("dynamic INT8 speeds up matrix products, not convolutions",)
     return to_static_int8(model, read_samples(source, "calibration", _input_shapes(model)), how, on_progress)
+
+
+def _in_integers(
+    model: onnx.ModelProto, source: ModelSource, target: TargetProfile, on_progress: Progress
+) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+    """The model brings its own quantizers: the target says only how their integers are stored."""
+    if target.precision != "int8" or target.quantization is None:
+        raise ExportError(
+            f"the model is quantized, and target {target.name!r} is {target.precision}; export it for an INT8 target, "
+            "or export the model that it was compressed from"
+        )
+    on_progress("put the quantizers into ONNX Runtime's form")
+    unsigned = target.quantization.activation == "uint8"
+    made = for_onnxruntime(model, unsigned=unsigned, rescale=not source.learned_scales)
+    return made, ("the quantizers are the model's own", *left_in_float(made))
 
 
 def _some_samples(model: onnx.ModelProto, source: ModelSource) -> list[Arrays]:

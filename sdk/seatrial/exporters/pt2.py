@@ -64,7 +64,7 @@ def load_pt2(path: Path, *, allow_pickle: bool = False) -> ModelSource:
 
 
 def _note(path: Path) -> dict[str, Any]:
-    """Fields of ModelSource that a compression left in the archive; what is not text there is not taken."""
+    """Fields of ModelSource that a compression left in the archive; what is not of their types there is not taken."""
     with zipfile.ZipFile(path) as archive:
         name = _records(path, archive).get(f"extra/{NOTE}")
         if name is None or archive.getinfo(name).file_size > _MOST_NOTE_BYTES:
@@ -73,8 +73,8 @@ def _note(path: Path) -> dict[str, Any]:
             found = json.loads(archive.read(name))
         except (ValueError, RecursionError) as error:
             raise ModelError(f"{path}: {name} is no JSON; the file is damaged") from error
-    kept = ("recipe_digest", "weights_licence")
-    return {key: found[key] for key in kept if isinstance(found, dict) and isinstance(found.get(key), str)}
+    kept = {"recipe_digest": str, "weights_licence": str, "learned_scales": bool}
+    return {key: found[key] for key, kind in kept.items() if isinstance(found, dict) and type(found.get(key)) is kind}
 
 
 def _loaded(path: Path) -> torch.export.ExportedProgram:

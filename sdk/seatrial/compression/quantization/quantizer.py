@@ -35,6 +35,7 @@ MOVING = (
     _ATEN.max_pool2d.default, _ATEN.flatten.using_ints, _ATEN.view.default, _ATEN.reshape.default,
     _ATEN.permute.default, _ATEN.transpose.int, _ATEN.dropout.default, _ATEN.dropout_.default,
     _ATEN.squeeze.dims, _ATEN.squeeze.dim, _ATEN.unsqueeze.default, _ATEN.pixel_shuffle.default,
+    _ATEN.pad.default, _ATEN.constant_pad_nd.default,
 )  # fmt: skip
 
 
