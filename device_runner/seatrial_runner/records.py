@@ -49,6 +49,7 @@ __all__ = [
     "DeviceState",
     "EnergySample",
     "EnergyWindows",
+    "Evicted",
     "LayerProfile",
     "LayerTime",
     "Memory",
@@ -172,9 +173,16 @@ class AppleFacts(Record):
 class AgentFailure(Record):
     """Why the agent gave no figures. ``kind`` says whose fault it is."""
 
-    stage: Literal["job", "library", "session", "input", "check", "run", "energy"]
+    stage: Literal["job", "library", "session", "input", "check", "run", "energy", "evaluate", "evict"]
     kind: Literal["user_error", "harness_error", "device_error"]
     message: Text
+
+
+class Evicted(Record):
+    """Files that the kernel was asked to forget: their bytes, and those that stayed in memory nevertheless."""
+
+    bytes: Bytes
+    resident: Bytes
 
 
 class AgentResult(Record):
@@ -206,6 +214,9 @@ class AgentResult(Record):
     stamp: Text = ""
     apple: AppleFacts | None = None
     sensors: SensorTrace | None = None
+    profile: tuple[Text, ...] = ()  # lines of the runtime's profiler, until `ArmResult.layers` is made of them
+    evicted: Evicted | None = None
+    first_output_ns: Nanoseconds | None = None  # from the program's first line to the first output, CLOCK_MONOTONIC
     cpu_total_ns: Nanoseconds | None = None  # CPU time of the agent's process, from its start to its result
 
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 
 from seatrial_runner.job import ArmJob, Job
 
-from .conftest import Case
+from .conftest import TOKEN, Case
 
 Make = Callable[[Case], str | Job]
 TABLE: dict[str, tuple[Make, str, str, str]] = {}
@@ -117,9 +117,33 @@ def first_arm_that_is_not_there(case: Case) -> Job:
     return case.job(case.doubling(), first="b")
 
 
-@bad("job", "harness_error", "without a counter")
-def energy_without_counters(case: Case) -> Job:
-    return case.job(case.doubling(), mode="energy")
+@bad("job", "harness_error", "mode evaluate wants samples")
+def evaluation_without_feeds(case: Case) -> Job:
+    return case.job(case.doubling(), mode="evaluate", samples=3)
+
+
+@bad("job", "harness_error", "")
+def option_before_its_provider(case: Case) -> str:
+    return changed_line(case, "optimization all\n", "provider_option key value\noptimization all\n")
+
+
+@bad("evaluate", "device_error", "holds 5 bytes where 32 belong")
+def evaluation_of_a_cut_file(case: Case) -> Job:
+    (case.folder / "in").write_bytes(bytes(5))
+    arm = dataclasses.replace(case.doubling(), feeds=("in",), fetches=("out",))
+    return case.job(arm, mode="evaluate", samples=2)
+
+
+@bad("evaluate", "device_error", "no/out")
+def evaluation_into_a_folder_that_is_not_there(case: Case) -> Job:
+    (case.folder / "in").write_bytes(bytes(16))
+    arm = dataclasses.replace(case.doubling(), feeds=("in",), fetches=("no/out",))
+    return case.job(arm, mode="evaluate", samples=1)
+
+
+@bad("evict", "device_error", "no-such-file")
+def eviction_of_nothing(case: Case) -> Job:
+    return Job(token=TOKEN, mode="evict", evict=("no-such-file",))
 
 
 @bad("library", "device_error", "can't be loaded")

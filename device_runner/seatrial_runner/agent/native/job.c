@@ -106,9 +106,9 @@ static void add_tensor(Line *line, Tensors *list, bool is_output) {
 }
 
 static void set_mode(Line *line) {
-  static const char *const names[] = {"latency", "memory", "energy"};
-  static const int values[] = {LATENCY, MEMORY, ENERGY};
-  job.mode = (enum Mode)choice(line, names, values, 3);
+  static const char *const names[] = {"latency", "memory", "energy", "sustained", "profile", "evaluate", "evict"};
+  static const int values[] = {LATENCY, MEMORY, ENERGY, SUSTAINED, PROFILE, EVALUATE, EVICT};
+  job.mode = (enum Mode)choice(line, names, values, 7);
 }
 
 static int arm_index(Line *line) {
@@ -127,6 +127,18 @@ static void set_arm(Line *line) {
 static void add_counter(Line *line) {
   append_text(&job.counter_ids, word(line));
   append_text(&job.counter_paths, remainder_of(line));
+}
+
+static void add_provider(Line *line) {
+  arm->providers = grow(arm->providers, arm->provider_count, sizeof *arm->providers);
+  arm->providers[arm->provider_count++] = (Provider){.name = remainder_of(line)};
+}
+
+static void add_provider_option(Line *line) {
+  if (!arm->provider_count) bad(line, "an option before its provider");
+  Provider *provider = &arm->providers[arm->provider_count - 1];
+  append_text(&provider->keys, word(line));
+  append_text(&provider->values, remainder_of(line));
 }
 
 static void set_optimization(Line *line) {
@@ -153,6 +165,8 @@ static bool set_integer(Line *line, const char *key) {
       {"max_ns", &job.max_ns, 0, FOREVER},
       {"window_ns", &job.window_ns, 1, FOREVER},
       {"sample_period_ns", &job.sample_period_ns, 1, FOREVER},
+      {"stride", &job.stride, 1, 1000000000},
+      {"samples", &job.samples, 0, 1000000},
   };
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     if (strcmp(key, known[i].key)) continue;
@@ -171,6 +185,7 @@ static bool set_for_job(Line *line, const char *key) {
   else if (strcmp(key, "cpus") == 0) set_cpus(line);
   else if (strcmp(key, "first") == 0) job.first = arm_index(line);
   else if (strcmp(key, "counter") == 0) add_counter(line);
+  else if (strcmp(key, "evict") == 0) append_text(&job.evicted, remainder_of(line));
   else return false;
   return true;
 }
@@ -178,7 +193,10 @@ static bool set_for_job(Line *line, const char *key) {
 static bool set_for_arm(Line *line, const char *key) {
   if (!arm) return false;
   if (strcmp(key, "model") == 0) arm->model = remainder_of(line);
-  else if (strcmp(key, "provider") == 0) append_text(&arm->providers, remainder_of(line));
+  else if (strcmp(key, "provider") == 0) add_provider(line);
+  else if (strcmp(key, "provider_option") == 0) add_provider_option(line);
+  else if (strcmp(key, "feed") == 0) append_text(&arm->feeds, remainder_of(line));
+  else if (strcmp(key, "fetch") == 0) append_text(&arm->fetches, remainder_of(line));
   else if (strcmp(key, "optimization") == 0) set_optimization(line);
   else if (strcmp(key, "config") == 0) add_config(line);
   else if (strcmp(key, "input") == 0) add_tensor(line, &arm->inputs, false);
@@ -194,15 +212,23 @@ static void set(Line *line) {
     fail(HARNESS_ERROR, "job file, line %d: unknown key '%.64s'; host and agent differ in version", line->number, key);
 }
 
+static void require_files(void) {
+  const Arm *a = &job.arms[0];
+  if (a->feeds.count != a->inputs.count || a->fetches.count != a->outputs.count || job.samples < 1)
+    fail(HARNESS_ERROR, "job file: mode evaluate wants samples, one feed for each input and one fetch for each output");
+}
+
 static void require_whole(void) {
-  if (!job.token || !job.library) fail(HARNESS_ERROR, "job file: token or library is missing");
+  if (!job.token) fail(HARNESS_ERROR, "job file: token or library is missing");
+  if (job.mode == EVICT) return;
+  if (!job.library) fail(HARNESS_ERROR, "job file: token or library is missing");
   if (!job.arms[0].given) fail(HARNESS_ERROR, "job file: arm a is missing");
   if (job.arms[1].given && job.mode != LATENCY) fail(HARNESS_ERROR, "job file: two arms, which only mode latency takes");
   if (!job.arms[job.first].given) fail(HARNESS_ERROR, "job file: the arm that is to be first is not given");
   if (job.mode != ENERGY && job.iterations < 1) fail(HARNESS_ERROR, "job file: iterations must be 1 or more");
-  if (job.mode == ENERGY && !job.counter_ids.count) fail(HARNESS_ERROR, "job file: mode energy without a counter");
   for (int i = 0; i < ARMS; i++)
     if (job.arms[i].given && !job.arms[i].model) fail(HARNESS_ERROR, "job file: arm %c has no model", 'a' + i);
+  if (job.mode == EVALUATE) require_files();
 }
 
 static void set_defaults(void) {
@@ -215,6 +241,7 @@ static void set_defaults(void) {
   job.max_ns = 60000000000;
   job.window_ns = 10000000000;
   job.sample_period_ns = 100000000;
+  job.stride = 1;
 }
 
 // Fill the global `job`. Lines point into the file's text, which is kept for ever.

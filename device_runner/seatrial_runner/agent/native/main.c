@@ -2,11 +2,12 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <time.h>
 
 #include "agent.h"
 
 Job job;
-Figures figures = {.dlopen_ns = -1, .start_ns = -1};
+Figures figures = {.dlopen_ns = -1, .start_ns = -1, .first_output_ns = -1};
 const char *stage = "job";
 
 static void read_inputs(void) {
@@ -26,12 +27,31 @@ static void measure(void) {
     measure_memory();
     return;
   }
+  if (job.mode == EVALUATE) {
+    evaluate();
+    return;
+  }
   warm_up();
   if (job.mode == ENERGY) measure_energy();
+  else if (job.mode == SUSTAINED) measure_sustained();
+  else if (job.mode == PROFILE) measure_profile();
   else measure_latency();
 }
 
+static void run(void) {
+  pin_to_cpus();
+  read_inputs();
+  figures.memory.baseline_rss = proc_bytes("/proc/self/status", "VmRSS:");
+  if (job.mode == MEMORY) watch_system_memory();
+  stage = "library";
+  load_library();
+  create_environment();
+  prepare_arms();
+  measure();
+}
+
 int main(int argc, char **argv) {
+  figures.main_ns = now_ns(CLOCK_MONOTONIC);
   if (argc != 2) {
     fprintf(stderr, "usage: seatrial-agent JOBFILE\n");
     return 2;
@@ -39,14 +59,8 @@ int main(int argc, char **argv) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // a killed runner leaves no agent behind
   keep_stdout();
   read_job(argv[1]);
-  pin_to_cpus();
-  read_inputs();
-  figures.memory.baseline_rss = proc_bytes("/proc/self/status", "VmRSS:");
-  stage = "library";
-  load_library();
-  create_environment();
-  prepare_arms();
-  measure();
+  if (job.mode == EVICT) evict();
+  else run();
   print_result();
   return 0;
 }

@@ -19,7 +19,7 @@ typedef struct {
   int64_t agreeing;  // iterations in a row
 } Averages;
 
-static void watch(void) {
+void watch(void) {
   static int64_t last;
   int64_t now = now_ns(CLOCK_MONOTONIC);
   if (now - last < WATCH_NS) return;
@@ -27,7 +27,7 @@ static void watch(void) {
   stop_if_nobody_reads();
 }
 
-static int64_t timed(Arm *arm) {
+int64_t timed(Arm *arm) {
   int64_t begin = now_ns(CLOCK_MONOTONIC);
   infer(arm);
   int64_t took = now_ns(CLOCK_MONOTONIC) - begin;
@@ -64,7 +64,9 @@ static void first_inference(Arm *arm) {
   infer(arm);
   arm->first_ns = now_ns(CLOCK_MONOTONIC) - begin;
   arm->ran = true;
-  if (figures.start_ns < 0) figures.start_ns = since_process_start_ns();
+  if (figures.start_ns >= 0) return;
+  figures.first_output_ns = now_ns(CLOCK_MONOTONIC) - figures.main_ns;
+  figures.start_ns = since_process_start_ns();
 }
 
 // Load one arm, run it once, and compare what came out with the golden outputs, before anything is timed.
@@ -127,7 +129,7 @@ static void take_sample(Arm *arm) {
   drop_outputs(arm);
 }
 
-static void make_room(Arm *arm, size_t samples) {
+void make_samples(Arm *arm, size_t samples) {
   arm->capacity = samples;
   arm->wall_ns = claim(samples, sizeof *arm->wall_ns);  // written to by claim: no page fault while we time
   arm->cpu_ns = claim(samples, sizeof *arm->cpu_ns);
@@ -139,7 +141,7 @@ void measure_latency(void) {
   int length = round_of(order);
   size_t samples = (size_t)(length == 4 ? (job.iterations + 1) / 2 * 2 : job.iterations);
   for (int i = 0; i < ARMS; i++)
-    if (job.arms[i].given) make_room(&job.arms[i], samples);
+    if (job.arms[i].given) make_samples(&job.arms[i], samples);
   progress("measuring");
   note_switches(true);
   int64_t begin = now_ns(CLOCK_MONOTONIC);
@@ -160,6 +162,10 @@ void measure_memory(void) {
   for (int64_t i = 0; i < job.iterations && now_ns(CLOCK_MONOTONIC) - begin < job.max_ns; i++) timed(arm);
   note_switches(false);
   m->peak_inference = proc_bytes("/proc/self/status", "VmHWM:");
+  m->rss = proc_bytes("/proc/self/status", "VmRSS:");
+  m->swapped = proc_bytes("/proc/self/status", "VmSwap:");
   m->pss = proc_bytes("/proc/self/smaps_rollup", "Pss:");
+  m->cgroup_peak = cgroup_peak();
+  m->system_peak_delta = system_peak_delta();
   m->taken = true;
 }

@@ -52,7 +52,7 @@ const char *shape_text(const int64_t *shape, size_t rank) {
   return text;
 }
 
-static void read_exactly(int fd, const char *path, void *target, size_t length) {
+void read_exactly(int fd, const char *path, void *target, size_t length) {
   for (size_t done = 0; done < length;) {
     ssize_t n = read(fd, (char *)target + done, length - done);
     if (n == 0) fail(DEVICE_ERROR, "%s: ends after %zu of %zu bytes", path, done, length);
@@ -61,7 +61,7 @@ static void read_exactly(int fd, const char *path, void *target, size_t length) 
   }
 }
 
-static int open_file(const char *path, size_t *length) {
+int open_file(const char *path, size_t *length) {
   struct stat status;
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   if (fd < 0 || fstat(fd, &status)) fail(DEVICE_ERROR, "%s: %s", path, strerror(errno));

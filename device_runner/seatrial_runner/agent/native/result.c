@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent.h"
@@ -113,6 +114,15 @@ static void put_check(const Tensor *golden, const Check *check) {
   putf(",\"ok\":%s}", truth(check->ok));
 }
 
+static void put_list(const Strings *list) {
+  puts_json("[");
+  for (size_t i = 0; i < list->count; i++) {
+    if (i) puts_json(",");
+    put_string(list->at[i]);
+  }
+  puts_json("]");
+}
+
 static void put_samples(const char *key, const int64_t *samples, size_t count) {
   putf(",\"%s\":[", key);
   for (size_t i = 0; i < count; i++) putf("%s%lld", i ? "," : "", (long long)samples[i]);
@@ -129,6 +139,11 @@ static void put_arm(const Arm *arm) {
   puts_json("]");
   put_samples("wall_ns", arm->wall_ns, arm->samples);
   put_samples("cpu_ns", arm->cpu_ns, arm->samples);
+  if (job.mode == SUSTAINED) {
+    put_samples("at_ns", arm->at_ns, arm->samples);
+    putf(",\"stride\":%lld", (long long)job.stride);
+  }
+  if (job.mode == SUSTAINED || job.mode == PROFILE) putf(",\"inferences\":%lld", (long long)arm->inferences);
   puts_json("}");
 }
 
@@ -151,6 +166,10 @@ static void put_memory(const MemoryFigures *m) {
   put_known("peak_load", m->peak_load);
   put_known("peak_inference", m->peak_inference);
   put_known("pss", m->pss);
+  put_known("rss", m->rss);
+  put_known("swapped", m->swapped);
+  put_known("cgroup_peak", m->cgroup_peak);
+  put_known("system_peak_delta", m->system_peak_delta);
   puts_json("}");
 }
 
@@ -158,33 +177,54 @@ static void put_window(const char *key, int64_t begin, int64_t end) {
   putf(",\"%s\":[%lld,%lld]", key, (long long)begin, (long long)end);
 }
 
-static void put_energy_sample(const EnergySample *sample) {
-  putf("{\"t_ns\":%lld,\"values\":[", (long long)sample->t_ns);
+static void put_reading(const Reading *reading) {
+  putf("{\"t_ns\":%lld,\"values\":[", (long long)reading->t_ns);
   for (size_t i = 0; i < job.counter_ids.count; i++) {
     if (i) puts_json(",");
-    if (sample->read[i]) putf("%lld", (long long)sample->values[i]);
+    if (reading->read[i]) putf("%lld", (long long)reading->values[i]);
     else puts_json("null");
   }
   puts_json("]}");
 }
 
-static void put_energy(const EnergyFigures *e) {
-  if (!e->taken) return;
-  putf(",\"energy\":{\"inferences\":%lld,\"counters\":[", (long long)e->inferences);
-  for (size_t i = 0; i < job.counter_ids.count; i++) {
+static void put_trace(const char *ids) {
+  putf("\"%s\":", ids);
+  put_list(&job.counter_ids);
+  puts_json(",\"samples\":[");
+  for (size_t i = 0; i < figures.trace.count; i++) {
     if (i) puts_json(",");
-    put_string(job.counter_ids.at[i]);
+    put_reading(&figures.trace.readings[i]);
   }
   puts_json("]");
+}
+
+static void put_energy(const EnergyFigures *e) {
+  if (!e->taken) return;
+  putf(",\"energy\":{\"inferences\":%lld", (long long)e->inferences);
   put_window("idle_before", e->edges[0], e->edges[1]);
   put_window("burst", e->edges[1], e->edges[2]);
   put_window("idle_after", e->edges[2], e->edges[3]);
-  puts_json(",\"samples\":[");
-  for (size_t i = 0; i < e->count; i++) {
-    if (i) puts_json(",");
-    put_energy_sample(&e->samples[i]);
-  }
-  puts_json("]}");
+  puts_json(",");
+  put_trace("counters");
+  puts_json("}");
+}
+
+static void put_sensors(void) {
+  if (job.mode != SUSTAINED || !figures.trace.count) return;
+  puts_json(",\"sensors\":{");
+  put_trace("sensors");
+  puts_json("}");
+}
+
+static void put_profile(const Arm *arm) {
+  if (!arm->profile.count) return;
+  puts_json(",\"profile\":");
+  put_list(&arm->profile);
+}
+
+static void put_evicted(void) {
+  if (!figures.evicted) return;
+  putf(",\"evicted\":{\"bytes\":%lld,\"resident\":%lld}", (long long)figures.evicted_bytes, (long long)figures.resident_bytes);
 }
 
 static void put_machine(void) {
@@ -196,6 +236,8 @@ static void put_machine(void) {
   put_text("runtime_version", figures.runtime_version);
   put_known("dlopen_ns", figures.dlopen_ns);
   put_known("start_ns", figures.start_ns);
+  put_known("first_output_ns", figures.first_output_ns);
+  putf(",\"cpu_total_ns\":%lld", (long long)now_ns(CLOCK_PROCESS_CPUTIME_ID));
   putf(",\"cpus\":%d,\"threads\":%lld", usable_cpus(), (long long)job.threads);
   if (!figures.switches_taken) return;
   put_known("voluntary_switches", figures.voluntary);
@@ -216,6 +258,9 @@ static void finish(void) {
   put_arms();
   put_memory(&figures.memory);
   put_energy(&figures.energy);
+  put_sensors();
+  put_profile(&job.arms[0]);
+  put_evicted();
   puts_json("}\nseatrial-end ");
   puts_json(job.token ? job.token : "-");
   puts_json("\n");

@@ -11,6 +11,7 @@
 #include "agent.h"
 
 const OrtApi *ort;
+static void *library;
 static OrtEnv *environment;
 static OrtMemoryInfo *host_memory;
 
@@ -22,7 +23,7 @@ static bool duet(void) { return job.arms[0].given && job.arms[1].given; }
 
 void load_library(void) {
   int64_t begin = now_ns(CLOCK_MONOTONIC);
-  void *library = dlopen(job.library, RTLD_NOW | RTLD_LOCAL);
+  library = dlopen(job.library, RTLD_NOW | RTLD_LOCAL);
   if (!library) fail(DEVICE_ERROR, "the runtime library can't be loaded: %s", dlerror());
   const OrtApiBase *(*base)(void);
   *(void **)&base = dlsym(library, "OrtGetApiBase");
@@ -68,15 +69,30 @@ static void require_provider(const char *name) {
   fail(USER_ERROR, "this ONNX Runtime %s has no provider %s; it has: %s", figures.runtime_version, name, list);
 }
 
+// Older providers have no options by name: each is a function of its own, which the library exports where it has them.
+static bool add_by_symbol(OrtSessionOptions *options, const char *short_name) {
+  char symbol[128];
+  OrtStatus *(*append)(OrtSessionOptions *, uint32_t flags);
+  if (strcmp(short_name, "Nnapi") && strcmp(short_name, "ACL") && strcmp(short_name, "ArmNN")) return false;
+  snprintf(symbol, sizeof symbol, "OrtSessionOptionsAppendExecutionProvider_%s", short_name);
+  *(void **)&append = dlsym(library, symbol);
+  if (!append) fail(USER_ERROR, "%s: this ONNX Runtime has it, but does not export %s", short_name, symbol);
+  require(append(options, 0), USER_ERROR, short_name);
+  return true;
+}
+
 // The name that SessionOptionsAppendExecutionProvider takes: without the suffix, and for two of them in capitals.
-static void add_provider(OrtSessionOptions *options, const char *name) {
+static void add_provider(OrtSessionOptions *options, const Provider *provider) {
   char short_name[64], *suffix;
-  require_provider(name);
-  if (strcmp(name, "CPUExecutionProvider") == 0) return;  // always there, as the last resort
-  snprintf(short_name, sizeof short_name, "%s", name);
+  require_provider(provider->name);
+  if (strcmp(provider->name, "CPUExecutionProvider") == 0) return;  // always there, as the last resort
+  snprintf(short_name, sizeof short_name, "%s", provider->name);
   if ((suffix = strstr(short_name, "ExecutionProvider"))) *suffix = '\0';
+  if (add_by_symbol(options, short_name)) return;
   const char *taken = strcmp(short_name, "Xnnpack") == 0 ? "XNNPACK" : strcmp(short_name, "Azure") == 0 ? "AZURE" : short_name;
-  require(ort->SessionOptionsAppendExecutionProvider(options, taken, NULL, NULL, 0), USER_ERROR, name);
+  require(ort->SessionOptionsAppendExecutionProvider(options, taken, (const char *const *)provider->keys.at,
+                                                     (const char *const *)provider->values.at, provider->keys.count),
+          USER_ERROR, provider->name);
 }
 
 static void set_config(OrtSessionOptions *options, const char *key, const char *value) {
@@ -105,7 +121,8 @@ static OrtSessionOptions *session_options(const Arm *arm) {
   }
   if (is_ort_format(arm->model)) set_config(options, "session.load_model_format", "ORT");
   for (size_t i = 0; i < arm->config_keys.count; i++) set_config(options, arm->config_keys.at[i], arm->config_values.at[i]);
-  for (size_t i = 0; i < arm->providers.count; i++) add_provider(options, arm->providers.at[i]);
+  for (size_t i = 0; i < arm->provider_count; i++) add_provider(options, &arm->providers[i]);
+  if (job.mode == PROFILE) require(ort->EnableProfiling(options, "profile"), DEVICE_ERROR, "EnableProfiling");
   return options;
 }
 
@@ -246,4 +263,13 @@ const void *output_data(Arm *arm, size_t index) {
   ort->ReleaseTensorTypeAndShapeInfo(info);
   free(shape);
   return data;
+}
+
+// End the profiling of a session; return the name of the file that it wrote.
+const char *end_profiling(Arm *arm) {
+  OrtAllocator *allocator;
+  char *name;
+  require(ort->GetAllocatorWithDefaultOptions(&allocator), DEVICE_ERROR, "GetAllocatorWithDefaultOptions");
+  require(ort->SessionEndProfiling(arm->session, allocator, &name), DEVICE_ERROR, "SessionEndProfiling");
+  return name;
 }

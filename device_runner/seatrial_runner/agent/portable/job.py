@@ -19,6 +19,7 @@ DTYPES = {
     b"uint16": (b"<u2", 4, "H", 2), b"int32": (b"<i4", 6, "i", 4), b"uint32": (b"<u4", 12, "I", 4),
     b"int64": (b"<i8", 7, "q", 8), b"uint64": (b"<u8", 13, "Q", 8), b"bool": (b"|b1", 9, "B", 1),
 }  # fmt: skip
+MODES = (b"latency", b"memory", b"energy", b"sustained", b"profile", b"evaluate", b"evict")
 OPTIMIZATION = {b"none": 0, b"basic": 1, b"extended": 2, b"all": 99}
 FOREVER = 1 << 53  # ns
 INTEGERS = {  # key: default, lowest, highest
@@ -26,6 +27,7 @@ INTEGERS = {  # key: default, lowest, highest
     b"warmup_min_ns": (250_000_000, 0, FOREVER), b"warmup_max_ns": (8_000_000_000, 0, FOREVER),
     b"iterations": (200, 0, 10**6), b"max_ns": (60_000_000_000, 0, FOREVER),
     b"window_ns": (10_000_000_000, 1, FOREVER), b"sample_period_ns": (100_000_000, 1, FOREVER),
+    b"stride": (1, 1, 10**9), b"samples": (0, 0, 10**6),
 }  # fmt: skip
 
 
@@ -45,17 +47,20 @@ class Arm:
     def __init__(self) -> None:
         self.model = b""
         self.optimization = 99
-        self.providers: list[bytes] = []
+        self.providers: list[tuple[bytes, list[tuple[bytes, bytes]]]] = []  # name, options
         self.config: list[tuple[bytes, bytes]] = []
         self.inputs: list[Tensor] = []
         self.outputs: list[Tensor] = []
+        self.feeds: list[bytes] = []  # mode evaluate: files, in the order of inputs and outputs
+        self.fetches: list[bytes] = []
         self.session = ctypes.c_void_p()
         self.values: Any = None  # of the outputs
         self.run: Callable[[], Any] = lambda: None
         self.ran = False
         self.session_ns = self.first_ns = self.warmup_iterations = self.samples = 0
         self.checks: list[dict[str, Any]] = []
-        self.wall_ns = self.cpu_ns = array.array("q")
+        self.wall_ns = self.cpu_ns = self.at_ns = array.array("q")
+        self.inferences = 0  # modes sustained and profile
 
 
 class Job:
@@ -66,6 +71,7 @@ class Job:
         self.mode, self.first = b"latency", b"a"
         self.cpus: list[int] = []
         self.counters: list[tuple[bytes, bytes]] = []
+        self.evicted: list[bytes] = []
         self.arms: dict[bytes, Arm] = {}
         self.number = {key: default for key, (default, _, _) in INTEGERS.items()}
 
@@ -75,8 +81,8 @@ class Job:
     def read(self, path: str) -> None:
         raw = read_file(path.encode(), 4 << 20)
         lines = (raw[:-1] if raw.endswith(b"\n") else raw).split(b"\n")
-        if lines[0] != b"seatrial-job 1":
-            fail("harness_error", "job file, line 1: not 'seatrial-job 1'")
+        if lines[0] != b"seatrial-job 2":
+            fail("harness_error", "job file, line 1: not 'seatrial-job 2'")
         arm: Arm | None = None
         for number, line in enumerate(lines[1:], 2):
             if line == b"end":
@@ -107,7 +113,7 @@ class Job:
         elif key in (b"token", b"library"):
             setattr(self, key.decode(), rest)
         elif key == b"mode":
-            self.mode = one_of(rest, (b"latency", b"memory", b"energy"))
+            self.mode = one_of(rest, MODES)
         elif key == b"first":
             self.first = one_of(rest, (b"a", b"b"))
         elif key == b"cpus":
@@ -115,6 +121,8 @@ class Job:
         elif key == b"counter":
             name, path = rest.split(b" ", 1)
             self.counters.append((name, path))
+        elif key == b"evict":
+            self.evicted.append(rest)
         else:
             return False
         return True
@@ -124,7 +132,12 @@ class Job:
         if key == b"model":
             arm.model = rest
         elif key == b"provider":
-            arm.providers.append(rest)
+            arm.providers.append((rest, []))
+        elif key == b"provider_option":
+            name, value = rest.split(b" ", 1)
+            arm.providers[-1][1].append((name, value))
+        elif key in (b"feed", b"fetch"):
+            (arm.feeds if key == b"feed" else arm.fetches).append(rest)
         elif key == b"optimization":
             arm.optimization = OPTIMIZATION[one_of(rest, tuple(OPTIMIZATION))]
         elif key == b"config":
@@ -141,14 +154,17 @@ class Job:
         return True
 
     def _require_whole(self) -> None:
+        evict, evaluate = self.mode == b"evict", self.mode == b"evaluate"
+        a = self.arms.get(b"a", Arm())
+        fed = len(a.feeds) == len(a.inputs) and len(a.fetches) == len(a.outputs) and self.samples > 0
         problems = {
-            "token or library is missing": not (self.token and self.library),
-            "arm a is missing": b"a" not in self.arms,
+            "token or library is missing": not (self.token and (self.library or evict)),
+            "arm a is missing": b"a" not in self.arms and not evict,
             "two arms, which only mode latency takes": len(self.arms) > 1 and self.mode != b"latency",
-            "the arm that is to be first is not given": self.first not in self.arms,
+            "the arm that is to be first is not given": self.first not in self.arms and not evict,
             "iterations must be 1 or more": self.mode != b"energy" and self.iterations < 1,
             "an arm has no model": not all(arm.model for arm in self.arms.values()),
-            "mode energy without a counter": self.mode == b"energy" and not self.counters,
+            "mode evaluate wants samples, one feed for each input and one fetch for each output": evaluate and not fed,
         }
         for problem, is_so in problems.items():
             if is_so:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+import time
 from typing import Any
 
 from . import machine
@@ -15,7 +16,7 @@ from .job import Arm, Job
 from .measure import Measurement
 from .stdout import Stdout
 
-AGENT_VERSION = "1"
+AGENT_VERSION = "2"
 _MESSAGE_CHARACTERS = 2048
 
 
@@ -64,15 +65,24 @@ def result(run: Measurement, error: dict[str, str] | None) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "threads": run.job.threads,
         **dict(zip(("voluntary_switches", "involuntary_switches", "major_faults"), run.switches)),
-        "arms": {text(key): arm_result(arm) for key, arm in run.job.arms.items() if arm.ran},
+        "first_output_ns": run.first_output_ns,
+        "cpu_total_ns": time.process_time_ns(),
+        "arms": {text(key): arm_result(arm, run.job) for key, arm in run.job.arms.items() if arm.ran},
         "memory": run.memory if "hwm_reset" in run.memory else None,
         "energy": run.energy,
+        "sensors": run.sensors,
+        "profile": run.profile,
+        "evicted": run.evicted,
     }
 
 
-def arm_result(arm: Arm) -> dict[str, Any]:
+def arm_result(arm: Arm, job: Job) -> dict[str, Any]:
     """Return `records.ArmResult` as plain data."""
+    long = {"at_ns": list(arm.at_ns[: arm.samples]), "stride": job.stride} if job.mode == b"sustained" else {}
+    counted = {"inferences": arm.inferences} if job.mode in (b"sustained", b"profile") else {}
     return {
+        **long,
+        **counted,
         "session_ns": arm.session_ns,
         "first_ns": arm.first_ns,
         "warmup_iterations": arm.warmup_iterations,

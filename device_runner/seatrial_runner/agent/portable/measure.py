@@ -1,8 +1,9 @@
-"""First inference, check, warm-up, and the three modes."""
+"""First inference, check, warm-up, and the modes."""
 
 from __future__ import annotations
 
 import array
+import os
 import sys
 import time
 from typing import Any
@@ -10,11 +11,16 @@ from typing import Any
 from . import machine
 from .check import compare
 from .energy import Energy
-from .failure import fail
+from .evaluate import evaluate
+from .evict import evict
+from .failure import fail, text
+from .files import read_file
 from .job import Arm, Job
 from .npy import read_npy
 from .runtime import Runtime
 from .stdout import Stdout
+from .system import SystemMemory, cgroup_peak
+from .trace import Trace
 
 # The warm-up rule of AndroidX Benchmark (WarmupManager): fast and slow moving averages must agree within 4 %.
 _FAST, _SLOW, _AGREEMENT, _MOST_AGREEING = 0.1, 0.005, 0.04, 40
@@ -31,14 +37,25 @@ class Measurement:
         self.switches: tuple[int, ...] = ()
         self.memory: dict[str, Any] = {}
         self.energy: dict[str, Any] | None = None
+        self.sensors: dict[str, Any] | None = None
+        self.profile: list[str] = []
+        self.evicted: dict[str, int] | None = None
+        self.main_ns = time.monotonic_ns()
+        self.first_output_ns: int | None = None
 
     def run(self) -> None:
         """Do everything the job asks for. Raises AgentFailureError; ``stage`` then says where."""
+        if self.job.mode == b"evict":
+            self.stage = "evict"
+            self.evicted = evict(self.job.evicted)
+            return
         machine.pin(self.job.cpus)
         self.stage = "input"
         for tensor in (tensor for arm in self.job.arms.values() for tensor in arm.inputs):
             tensor.data = read_npy(tensor)
         self.memory["baseline_rss"] = machine.proc_bytes("/proc/self/status", "VmRSS:")
+        if self.job.mode == b"memory":
+            self.system = SystemMemory()
         self.stage = "library"
         self.runtime = Runtime(self.job)
         self.runtime.create_environment()
@@ -49,16 +66,56 @@ class Measurement:
     def _measure(self) -> None:
         if self.job.mode == b"memory":
             return self._measure_memory()
+        if self.job.mode == b"evaluate":
+            self.stage = "evaluate"
+            progress("evaluating")
+            return evaluate(self.job, self.runtime, self.out)
         self._warm_up()
         before = machine.switches()
-        if self.job.mode == b"energy":
-            self.stage = "energy"
-            energy = Energy(self.job, self.out)
-            progress("measuring energy")
-            self.energy = energy.measure(self._infer)
-        else:
-            self._measure_latency()
+        modes = {b"energy": self._measure_energy, b"sustained": self._sustain, b"profile": self._profile}
+        modes.get(self.job.mode, self._measure_latency)()
         self._note_switches(before)
+
+    def _measure_energy(self) -> None:
+        self.stage = "energy"
+        energy = Energy(self.job, self.out)
+        progress("measuring energy")
+        self.energy = energy.measure(self._infer)
+
+    def _sustain(self) -> None:
+        """One inference after the other for minutes, every so many of them kept, while sensors are read."""
+        job, arm = self.job, self.job.arms[b"a"]
+        arm.wall_ns, arm.cpu_ns, arm.at_ns = (array.array("q", bytes(8 * job.iterations)) for _ in range(3))
+        self.stage = "energy"
+        trace = Trace(job, job.max_ns)
+        trace.start()
+        self.stage = "run"
+        progress("measuring for long")
+        begin = time.monotonic_ns()
+        while (now := time.monotonic_ns()) - begin < job.max_ns:
+            kept = arm.inferences % job.stride == 0 and arm.samples < job.iterations
+            if kept:
+                arm.at_ns[arm.samples] = now
+                self._take_sample(arm)
+            else:
+                self._timed(arm)
+            arm.inferences += 1
+            self.out.watch()
+        trace.stop()
+        if trace.samples:
+            self.sensors = {"sensors": trace.ids, "samples": trace.samples}
+
+    def _profile(self) -> None:
+        """The runtime's own profiler: its file lies in the run's folder and is sent line by line as it is."""
+        arm, begin = self.job.arms[b"a"], time.monotonic_ns()
+        progress("profiling")
+        while arm.inferences < self.job.iterations and time.monotonic_ns() - begin < self.job.max_ns:
+            self._timed(arm)
+            arm.inferences += 1
+        path = self.runtime.end_profiling(arm)
+        lines = text(read_file(path, 64 << 20)).split("\n")
+        os.unlink(path)
+        self.profile = [line for line in lines if "_kernel_time" in line or '"model_run"' in line]
 
     def _note_switches(self, before: tuple[int, ...]) -> None:
         self.switches = tuple(now - then for now, then in zip(machine.switches(), before))
@@ -74,6 +131,7 @@ class Measurement:
         self.runtime.infer(arm)
         arm.first_ns, arm.ran = time.monotonic_ns() - begin, True
         if self.start_ns is None:
+            self.first_output_ns = time.monotonic_ns() - self.main_ns
             self.start_ns = machine.since_process_start_ns()
         if self.job.mode == b"memory":  # before the golden outputs are in memory: they are not the model's
             self.memory["peak_load"] = machine.proc_bytes("/proc/self/status", "VmHWM:")
@@ -159,6 +217,10 @@ class Measurement:
                 break
         self._note_switches(before)
         self.memory["peak_inference"] = machine.proc_bytes("/proc/self/status", "VmHWM:")
+        self.memory["rss"] = machine.proc_bytes("/proc/self/status", "VmRSS:")
+        self.memory["swapped"] = machine.proc_bytes("/proc/self/status", "VmSwap:")
+        self.memory["cgroup_peak"] = cgroup_peak()
+        self.memory["system_peak_delta"] = self.system.delta()
         self.memory["pss"] = machine.proc_bytes("/proc/self/smaps_rollup", "Pss:")
 
 

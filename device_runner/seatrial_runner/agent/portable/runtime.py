@@ -23,6 +23,7 @@ INDEX = {  # of each function in OrtApi; a test compares them with the C header
     "GetDimensionsCount": 61, "GetDimensions": 62, "GetTensorTypeAndShape": 65, "CreateCpuMemoryInfo": 69,
     "GetAllocatorWithDefaultOptions": 78, "ReleaseValue": 96, "CreateEnvWithGlobalThreadPools": 119,
     "DisablePerSessionThreads": 120, "CreateThreadingOptions": 121, "GetAvailableProviders": 125,
+    "EnableProfiling": 14, "SessionEndProfiling": 110,
     "AddSessionConfigEntry": 130, "SetGlobalIntraOpNumThreads": 147, "SetGlobalInterOpNumThreads": 148,
     "SetGlobalSpinControl": 149, "SessionOptionsAppendExecutionProvider": 216,
 }  # fmt: skip
@@ -34,7 +35,8 @@ class Runtime:
     def __init__(self, job: Job) -> None:
         self.job = job
         begin = time.monotonic_ns()
-        base = self._base(job.library)
+        self.library = self._load(job.library)
+        base = self._base(self.library, job.library)
         self.version = text(ctypes.CFUNCTYPE(ctypes.c_char_p)(base[1])())
         table = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_uint32)(base[0])(NEEDED_API)
         if not table:
@@ -48,12 +50,16 @@ class Runtime:
         self.dlopen_ns = time.monotonic_ns() - begin
 
     @staticmethod
-    def _base(path: bytes) -> Any:
+    def _load(path: bytes) -> Any:
         try:
-            library = ctypes.CDLL(os.fsdecode(path))
-            get = library.OrtGetApiBase
+            return ctypes.CDLL(os.fsdecode(path))
         except OSError as error:
             fail("device_error", f"the runtime library can't be loaded: {error}")
+
+    @staticmethod
+    def _base(library: Any, path: bytes) -> Any:
+        try:
+            get = library.OrtGetApiBase
         except AttributeError:
             fail("user_error", f"{text(path)}: is no ONNX Runtime library: it has no symbol OrtGetApiBase")
         get.restype = ctypes.POINTER(ctypes.c_void_p)
@@ -96,7 +102,7 @@ class Runtime:
         self.host_memory = self.create("CreateCpuMemoryInfo", ctypes.c_int(1), ctypes.c_int(0))
         self.allocator = self.create("GetAllocatorWithDefaultOptions")
 
-    def add_provider(self, options: ctypes.c_void_p, name: bytes) -> None:
+    def add_provider(self, options: ctypes.c_void_p, name: bytes, settings: list[tuple[bytes, bytes]]) -> None:
         names, count = ctypes.POINTER(ctypes.c_char_p)(), ctypes.c_int()
         self.call("GetAvailableProviders", ctypes.byref(names), ctypes.byref(count))
         known = [names[i] or b"" for i in range(count.value)]
@@ -108,11 +114,24 @@ class Runtime:
         if name == b"CPUExecutionProvider":
             return  # always there, as the last resort
         short = name.replace(b"ExecutionProvider", b"")
+        if short in (b"Nnapi", b"ACL", b"ArmNN"):
+            return self._add_by_symbol(options, short)
         short = {b"Xnnpack": b"XNNPACK", b"Azure": b"AZURE"}.get(short, short)
-        null = ctypes.c_void_p()
-        self.call(
-            "SessionOptionsAppendExecutionProvider", options, short, null, null, 0, kind="user_error", doing=text(name)
-        )
+        keys = (ctypes.c_char_p * len(settings))(*[key for key, _ in settings])
+        values = (ctypes.c_char_p * len(settings))(*[value for _, value in settings])
+        call = ("SessionOptionsAppendExecutionProvider", options, short, keys, values, len(settings))
+        self.call(*call, kind="user_error", doing=text(name))
+
+    def _add_by_symbol(self, options: ctypes.c_void_p, short: bytes) -> None:
+        """Older providers have no options by name: each is a function that the library exports where it has them."""
+        symbol = f"OrtSessionOptionsAppendExecutionProvider_{text(short)}"
+        try:
+            append = getattr(self.library, symbol)
+        except AttributeError:
+            fail("user_error", f"{text(short)}: this ONNX Runtime has it, but does not export {symbol}")
+        append.restype, append.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_uint32]
+        if status := append(options, 0):
+            self.explain(status, "user_error", text(short))
 
     def session_options(self, arm: Arm) -> ctypes.c_void_p:
         options = self.create("CreateSessionOptions")
@@ -127,8 +146,10 @@ class Runtime:
             config.insert(0, (b"session.load_model_format", b"ORT"))
         for key, value in config:
             self.call("AddSessionConfigEntry", options, key, value, kind="user_error", doing=text(key))
-        for name in arm.providers:
-            self.add_provider(options, name)
+        for name, settings in arm.providers:
+            self.add_provider(options, name, settings)
+        if self.job.mode == b"profile":
+            self.call("EnableProfiling", options, b"profile")
         return options
 
     def create_session(self, arm: Arm) -> None:
@@ -228,6 +249,10 @@ class Runtime:
         status = arm.run()
         if status:
             self.explain(status, "device_error", "the inference failed")
+
+    def end_profiling(self, arm: Arm) -> bytes:
+        """End the profiling of a session; return the name of the file that it wrote."""
+        return ctypes.string_at(self.create("SessionEndProfiling", arm.session, self.allocator).value or 0)
 
     def drop(self, arm: Arm) -> None:
         """Release the outputs of the last inference."""
