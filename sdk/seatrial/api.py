@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,6 +40,7 @@ def export(
     name: str = "",
     data: str | ModelSource | None = None,
     log: Path | None = None,
+    keep_float: Sequence[str] = (),
     on_progress: OnStage | None = None,
 ) -> Bundle:
     """Export a model for a target and return the bundle, written below the folder ``out`` as ``NAME.TARGET``.
@@ -46,7 +48,8 @@ def export(
     ``source`` is ``module:factory``, ``file.py:factory``, a ``.pt2`` file, or a loaded `ModelSource`. ``data`` names
     the source that a compressed `.pt2` was made from: its calibration, checks and evaluate are taken, and parity is
     measured against its module. When the model can't be exported, ``log`` (a file) receives the converter's whole
-    error. Needs the extra ``[export]``. Raises UnknownNameError, ModelError, ExportError.
+    error. ``keep_float`` names modules that int8 leaves in floating point, beside those of the source and the target.
+    Needs the extra ``[export]``. Raises UnknownNameError, ModelError, ExportError.
     """
     from seatrial_runner.bundle import Bundle
     from seatrial_targets import registry
@@ -58,6 +61,8 @@ def export(
     loaded = load_source(source) if isinstance(source, str) else source
     if data is not None:
         loaded = loaded.with_data_of(load_source(data) if isinstance(data, str) else data)
+    if keep_float:
+        loaded = replace(loaded, keep_float=(*loaded.keep_float, *keep_float))
     return Bundle.open(run_export(loaded, profile, Path(out), name=name or None, log=log, on_progress=on_progress))
 
 

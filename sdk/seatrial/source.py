@@ -44,6 +44,8 @@ class ModelSource:
     ``module`` when the source is a `.pt2` file. ``reference``: the module that parity and accuracy are held against,
     when ``module`` was made from it by compression, and ``recipe_digest`` names the recipe that did it.
     ``learned_scales``: the scales of its quantizers were trained, so that exporters keep them to the bit.
+    ``keep_float``: paths or patterns of modules that int8 targets leave in floating point, beside those that the target
+    names.
     """
 
     module: torch.nn.Module
@@ -60,6 +62,7 @@ class ModelSource:
     reference: torch.nn.Module | None = None
     recipe_digest: str = ""
     learned_scales: bool = False
+    keep_float: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         _check_module(self.module)

@@ -10,6 +10,8 @@ from .command import Group
 from .options import FOLDER
 from .screen import Screen
 
+LAYERS_FILE = "layers.json"  # of `seatrial.exporters.tensorrt.layers`, whose imports are heavy
+
 
 @click.group(cls=Group)
 def bundle() -> None:
@@ -42,7 +44,7 @@ def show(screen: Screen, path: Path) -> None:
         ("licence", manifest.weights_licence or "not stated"),
         ("made with", ", ".join(f"{k} {v}" for k, v in manifest.toolchain.items())),
     ]
-    screen.table(("", ""), rows)
+    screen.table(("", ""), [*rows, *(("note", note) for note in manifest.notes)])
     screen.line()
     tensors = [("input", t) for t in manifest.inputs] + [("output", t) for t in manifest.outputs]
     screen.table(
@@ -51,6 +53,35 @@ def show(screen: Screen, path: Path) -> None:
     screen.line()
     files = [(entry.path, entry.role, format_size(entry.size_bytes), entry.sha256[:16]) for entry in manifest.files]
     screen.table(("file", "for", "size", "sha256"), files)
+
+
+@bundle.command()
+@click.argument("path", type=FOLDER)
+@click.option("--most", default=10, show_default=True, metavar="N", help="How many layers to show.")
+@click.pass_obj
+def layers(screen: Screen, path: Path, most: int) -> None:
+    """Show which layers of the int8 bundle at PATH quantization hurts, the worst first."""
+    import json
+
+    from seatrial_runner.bundle import Bundle
+    from seatrial_targets.errors import UserError
+
+    opened = Bundle.open(path)
+    if LAYERS_FILE not in {entry.path for entry in opened.manifest.files}:
+        raise UserError(f"{path}: has no figures of its layers; int8 bundles for TensorRT have them")
+    document = json.loads(opened.file(LAYERS_FILE).read_bytes())
+    screen.document(document)
+    worst = sorted(document["layers"], key=lambda each: float(each["own_db"]))
+    rows = [(each["name"], *(_db(each[key]) for key in ("own_db", "after_db", "gain_db"))) for each in worst[:most]]
+    screen.table(("layer", "its own noise", "with all before it", "outputs gain if it stays float"), rows, whole=1)
+    screen.line()
+    screen.line(
+        "dB of signal to noise on calibration samples; less is worse. `seatrial export --keep-float MODULE` spares one."
+    )
+
+
+def _db(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f} dB"
 
 
 @bundle.command()

@@ -33,15 +33,27 @@ NEEDED = {
 @click.option("--name", default="", metavar="NAME", help="Name of the bundle.  [default: the model's]")
 @click.option("--data", metavar="SOURCE", help="What a compressed .pt2 was made from: gives checks and the reference.")
 @click.option("--log", type=FILE, metavar="FILE", help="Where the converter's whole error goes if there is one.")
+@click.option("--keep-float", multiple=True, metavar="MODULE", help="Leave this module out of int8; may be repeated.")
 @click.pass_obj
-def export(screen: Screen, source: str, target: str, out: Path, name: str, data: str | None, log: Path | None) -> None:
+def export(
+    screen: Screen,
+    source: str,
+    target: str,
+    out: Path,
+    name: str,
+    data: str | None,
+    log: Path | None,
+    keep_float: tuple[str, ...],
+) -> None:
     """Export SOURCE, which is `module:factory`, `file.py:factory`, a `.pt2` file or `hf:FOLDER`, for a target."""
     _need_extra(target)
     prepare([log])
     from seatrial import api
 
     with shown_steps() as stage:
-        bundle = api.export(source, target, out, name=name, data=data, log=log, on_progress=stage)
+        bundle = api.export(
+            source, target, out, name=name, data=data, log=log, keep_float=keep_float, on_progress=stage
+        )
     screen.document(described(bundle))
     _say(screen, bundle)
 

@@ -80,13 +80,5 @@ def _say_compiled(screen: Screen, verdict: Compiled) -> None:
         for node, reason in verdict.errors:
             screen.line(f"  {node or 'model'}: {reason}")
     else:
-        inside = verdict.in_int8()
-        screen.outcome("PASS", f"TensorRT-RTX {verdict.version} builds it; {_share(verdict, inside)}")
+        screen.outcome("PASS", f"TensorRT-RTX {verdict.version} builds it; {verdict.share()}")
     screen.line(f"({LIMITS})")
-
-
-def _share(verdict: Compiled, inside: Sequence[str]) -> str:
-    total = len(verdict.kinds)
-    outside = [f"{name} ({kind})" for name, kind in verdict.kinds.items() if name not in inside]
-    text = f"{len(inside)} of {total} convolutions and matrix products run in INT8"
-    return text + (f"; not: {', '.join(outside[:8])}{' ...' if len(outside) > 8 else ''}" if inside and outside else "")

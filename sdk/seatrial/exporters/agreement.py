@@ -34,6 +34,10 @@ AGAINST_ITSELF = (
 class Runnable(Protocol):
     """An exported artifact, loaded on this host."""
 
+    def given(self, inputs: Mapping[str, Any]) -> Arrays:
+        """Return a sample as the artifact takes it: its own types."""
+        ...
+
     def run(self, inputs: Mapping[str, Any]) -> Arrays:
         """Return the outputs for one sample, both by name."""
         ...
@@ -73,13 +77,13 @@ def compare(
     parity = _parity(reference, artifact, source, plan, golden_in, inputs)
     on_progress("measure accuracy")
     fields = {
-        "inputs": tensor_entries("input", golden_in, inputs, {}),
+        "inputs": tensor_entries("input", artifact.given(golden_in), inputs, {}),
         "outputs": tensor_entries("output", golden, outputs, tolerances(golden_in, golden)),
         "parity": parity,
         "accuracy": measure_accuracy(source, program, artifact),
         "weights_licence": source.weights_licence,
     }
-    return Agreement(fields, golden_files(golden_in, golden, reference.run(golden_in)))
+    return Agreement(fields, golden_files(artifact.given(golden_in), golden, reference.run(golden_in)))
 
 
 def example_arrays(source: ModelSource) -> Arrays:

@@ -59,6 +59,10 @@ class HostSession:
             raise ExportError(f"the exported model fails in ONNX Runtime on this host: {_first_line(error)}") from error
         return dict(zip(wanted, map(np.asarray, values), strict=True))
 
+    def given(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Return a sample as the artifact takes it, which is as it is."""
+        return dict(inputs)
+
     def described(self) -> tuple[dict[str, tuple[int | str, ...]], dict[str, tuple[int | str, ...]]]:
         """Return the shapes of inputs and outputs by name; a dimension that varies has a name."""
         return _shapes(self._session.get_inputs()), _shapes(self._session.get_outputs())

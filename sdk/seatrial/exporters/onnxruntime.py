@@ -15,6 +15,7 @@ from .capture import to_onnx
 from .golden import toolchain
 from .host import Arrays, HostSession
 from .integer_onnx import for_onnxruntime, left_in_float
+from .names import name_after_modules, nodes_of
 from .onnx_nbits import fuse_groups, has_groups
 from .onnx_surgery import canonical, precision_summary, serialized, symbolic_axes
 from .ort_format import to_ort
@@ -69,6 +70,7 @@ class OnnxRuntimeExporter:
         model = to_onnx(program, list(source.inputs), target.opset or DEFAULT_OPSET, log)
         if has_groups(program):
             fuse_groups(model)
+        name_after_modules(model)
         model = canonical(model, symbolic_axes(model))
         artifact = _artifact(model, program, source, target, on_progress)
         fields, contents = _described(artifact, program, plan, source, target, on_progress)
@@ -107,10 +109,12 @@ def _with_precision(
     how = target.quantization
     if how is None:
         raise ExportError(f"target {target.name!r} is int8 without a quantization section; add one")
+    keep = nodes_of(model, (*how.keep_float, *source.keep_float))
     if how.scheme == "dynamic":
         on_progress("quantize (dynamic)")
-        return to_dynamic_int8(model, how), ("dynamic INT8 speeds up matrix products, not convolutions",)
-    return to_static_int8(model, read_samples(source, "calibration", _input_shapes(model)), how, on_progress)
+        return to_dynamic_int8(model, how, keep), ("dynamic INT8 speeds up matrix products, not convolutions",)
+    samples = read_samples(source, "calibration", _input_shapes(model))
+    return to_static_int8(model, samples, how, on_progress, keep)
 
 
 def _in_integers(

@@ -38,7 +38,7 @@ def measure_parity(reference: Run, artifact: Run, samples: Sequence[Arrays]) -> 
 def sqnr_db(reference: NDArray[Any], found: NDArray[Any]) -> float:
     """Return 10 log10(sum r^2 / sum (r - f)^2), the signal-to-quantization-noise ratio; 150 stands for exact."""
     wide = reference.astype(np.float64)
-    return _ratio_db(float(np.sum(wide**2)), float(np.sum((wide - found) ** 2)))
+    return ratio_db(float(np.sum(wide**2)), float(np.sum((wide - found) ** 2)))
 
 
 def top1_agreement(pairs: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> float:
@@ -76,10 +76,11 @@ def _pair(reference: Arrays, found: Arrays, index: int) -> tuple[Arrays, Arrays]
 def _sqnr_over(pairs: Sequence[tuple[Arrays, Arrays]], name: str) -> float:
     signal = sum(float(np.sum(a[name].astype(np.float64) ** 2)) for a, _ in pairs)
     noise = sum(float(np.sum((a[name].astype(np.float64) - b[name]) ** 2)) for a, b in pairs)
-    return _ratio_db(signal, noise)
+    return ratio_db(signal, noise)
 
 
-def _ratio_db(signal: float, noise: float) -> float:
+def ratio_db(signal: float, noise: float) -> float:
+    """Return 10 log10(signal / noise) of two energies, between -150 and 150, which stands for exact."""
     if noise <= signal * 10 ** (-EXACT_DB / 10):
         return EXACT_DB
     return max(-EXACT_DB, 10.0 * float(np.log10(max(signal, 1e-300) / noise)))

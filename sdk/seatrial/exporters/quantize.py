@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,8 +54,9 @@ def _check_range(model: onnx.ModelProto, samples: Sequence[Arrays]) -> None:
             )
 
 
-def to_dynamic_int8(model: onnx.ModelProto, how: Quantization) -> onnx.ModelProto:
-    """Return ``model`` with int8 weights; the ranges of activations are found while it runs."""
+def to_dynamic_int8(model: onnx.ModelProto, how: Quantization, keep: Collection[str] = ()) -> onnx.ModelProto:
+    """Return ``model`` with int8 weights; the ranges of activations are found while it runs. The nodes called in
+    ``keep`` stay as they are."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -65,15 +66,25 @@ def to_dynamic_int8(model: onnx.ModelProto, how: Quantization) -> onnx.ModelProt
     with tempfile.TemporaryDirectory() as folder, quiet():
         made = Path(folder) / "dynamic.onnx"
         quantize_dynamic(
-            bare, made, per_channel=how.per_channel, reduce_range=how.reduce_range, weight_type=QuantType.QInt8
+            bare,
+            made,
+            per_channel=how.per_channel,
+            reduce_range=how.reduce_range,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(keep),
         )
         return onnx.load(made)
 
 
 def to_static_int8(
-    model: onnx.ModelProto, samples: Sequence[Arrays], how: Quantization, on_progress: Progress
+    model: onnx.ModelProto,
+    samples: Sequence[Arrays],
+    how: Quantization,
+    on_progress: Progress,
+    keep: Collection[str] = (),
 ) -> tuple[onnx.ModelProto, tuple[str, ...]]:
-    """Return ``model`` with Q/DQ pairs whose ranges come from ``samples``, and notes on how it was made.
+    """Return ``model`` with Q/DQ pairs whose ranges come from ``samples``, and notes on how it was made. The nodes
+    called in ``keep`` stay as they are.
 
     Biases are corrected for the mean error of their layer where that brings the outputs nearer on the samples.
     """
@@ -82,7 +93,7 @@ def to_static_int8(
     prepared = _prepared(model)
     ranges = calibrate(prepared, samples, how)
     on_progress("quantize")
-    plain = _with_qdq(prepared, as_tensors_data(ranges), how)
+    plain = _with_qdq(prepared, as_tensors_data(ranges), how, keep)
     on_progress("correct biases")
     corrected, gain_db = correct_biases(prepared, plain, samples)
     note = f"bias correction: {gain_db:+.1f} dB on the calibration samples" + ("" if gain_db > 0 else ", not used")
@@ -115,7 +126,7 @@ def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.load(made)
 
 
-def _with_qdq(model: onnx.ModelProto, ranges: object, how: Quantization) -> onnx.ModelProto:
+def _with_qdq(model: onnx.ModelProto, ranges: object, how: Quantization, keep: Collection[str] = ()) -> onnx.ModelProto:
     from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
     from onnxruntime.quantization.quant_utils import save_and_reload_model_with_shape_infer
@@ -127,7 +138,7 @@ def _with_qdq(model: onnx.ModelProto, ranges: object, how: Quantization) -> onnx
     with quiet():
         quantizer = QDQQuantizer(
             save_and_reload_model_with_shape_infer(model), how.per_channel, how.reduce_range, QuantType.QInt8,
-            activation, ranges, [], [], operators, options,
+            activation, ranges, [], list(keep), operators, options,
         )  # fmt: skip
         quantizer.quantize_model()
     made: onnx.ModelProto = quantizer.model.model

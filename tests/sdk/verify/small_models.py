@@ -39,16 +39,22 @@ def pair(name: str, source: str, scale: Any = SCALE, zero: Any = ZERO) -> tuple[
 
 
 def weight(
-    name: str, shape: tuple[int, ...], axis: int = 0, scale: float = 0.01, zero: int = 0, scale_type: Any = np.float32
+    name: str,
+    shape: tuple[int, ...],
+    axis: int = 0,
+    scale: float = 0.01,
+    zero: int = 0,
+    scale_type: Any = np.float32,
+    stored: str = "float",
 ) -> tuple[Nodes, dict[str, Any]]:
-    """An int8 weight behind DequantizeLinear, one scale per slice of `axis`; the result is `NAME_d`."""
+    """A weight behind Q/DQ (`stored` as "int8": behind DQ), one scale per slice of `axis`; the result is `NAME_d`."""
     integers = np.random.default_rng(0).integers(-127, 127, shape).astype(np.int8)
-    constants = {
-        f"{name}_q": integers,
-        f"{name}_s": np.full(shape[axis], scale, scale_type),
-        f"{name}_z": np.full(shape[axis], zero, np.int8),
-    }
-    return [helper.make_node("DequantizeLinear", [*constants], [f"{name}_d"], name=f"dq_{name}", axis=axis)], constants
+    ends = {f"{name}_s": np.full(shape[axis], scale, scale_type), f"{name}_z": np.full(shape[axis], zero, np.int8)}
+    nodes = [helper.make_node("DequantizeLinear", [f"{name}_q", *ends], [f"{name}_d"], name=f"dq_{name}", axis=axis)]
+    if stored == "int8":
+        return nodes, {f"{name}_q": integers, **ends}
+    first = helper.make_node("QuantizeLinear", [f"{name}_f", *ends], [f"{name}_q"], name=f"q_{name}", axis=axis)
+    return [first, *nodes], {f"{name}_f": integers.astype(scale_type) * scale_type(0.01), **ends}
 
 
 def conv(
@@ -89,11 +95,42 @@ def residual(main_quantized: bool, residual_quantized: bool = True) -> Any:
     return model(nodes, constants, [value("x", T.FLOAT, [1, 16, 14, 14])], [value("y", T.FLOAT, None)])
 
 
+def halved(scale: Any = SCALE) -> Any:
+    """A convolution of an fp16 graph whose quantizers give another float type, without a Cast."""
+    made = conv({"scale": scale}, {"scale_type": scale.dtype.type}, opset=17 if scale.dtype == np.float32 else 19)
+    bias = numpy_helper.from_array(np.zeros(8, np.float16), "b")
+    made.graph.initializer.append(bias)
+    made.graph.node[-1].input.append("b")
+    kind = made.graph.input[0].type.tensor_type
+    kind.elem_type = T.FLOAT16 if scale.dtype == np.float16 else T.FLOAT
+    return made
+
+
+def integer_conv() -> Any:
+    nodes = [helper.make_node("ConvInteger", ["x", "w"], ["y"], name="ci")]
+    weights = {"w": np.ones((8, 16, 1, 1), np.int8)}
+    return model(nodes, weights, [value("x", T.INT8, [1, 16, 4, 4])], [value("y", T.INT32, None)])
+
+
+def operator_conv() -> Any:
+    """What onnxruntime's QOperator format makes of a convolution."""
+    names = ["x_s", "x_z", "w", "w_s", "w_z", "y_s", "y_z"]
+    values = [SCALE, np.uint8(128), np.ones((8, 16, 1, 1), np.int8), SCALE, np.int8(0), SCALE, np.uint8(128)]
+    nodes = [helper.make_node("QLinearConv", ["x", *names], ["y"], name="qlc")]
+    ends = [value("x", T.UINT8, [1, 16, 4, 4])], [value("y", T.UINT8, None)]
+    return model(nodes, dict(zip(names, values, strict=True)), *ends)
+
+
 def matmul(axis: int) -> Any:
     nodes, constants = pair("x", "x")
     more, others = weight("w", (16, 8), axis)
     nodes += [*more, helper.make_node("MatMul", ["x_d", "w_d"], ["y"], name="mm")]
     return model(nodes, constants | others, [value("x", T.FLOAT, [4, 16])], [value("y", T.FLOAT, [4, 8])])
+
+
+def dynamic(made: Any) -> Any:
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
+    return made
 
 
 def single(op: str, kind: int = T.FLOAT, shape: Any = (16,), domain: str = "", out: int | None = None) -> Any:
@@ -118,7 +155,13 @@ REJECTED: dict[str, tuple[Callable[[], Any], str]] = {
     "int32 bias": (lambda: conv(bias="int32"), "quantized-bias"),
     "scale 0": (lambda: conv(weights={"scale": 0.0}), "scale"),
     "negative scale": (lambda: conv(weights={"scale": -0.01}), "scale"),
+    "scale that float16 rounds to 0": (lambda: halved(np.float16(1e-8)), "scale"),
+    "onnxruntime's defaults": (lambda: conv({"zero": np.uint8(128)}, bias="int32"), "quantized-bias"),
     "mixed types": (mixed, "mixed-types"),
+    "float16 graph, float32 scales, no Cast": (halved, "mixed-types"),
+    "dynamic input without a range": (lambda: dynamic(conv()), "dynamic-shape"),
+    "ConvInteger": (integer_conv, "operator"),
+    "QLinearConv": (operator_conv, "operator"),
     "integer arithmetic": (
         lambda: model(
             [helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"], name="only")],

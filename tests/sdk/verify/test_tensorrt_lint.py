@@ -160,6 +160,37 @@ def test_odd_channels_lone_quantizers_and_late_operators() -> None:
     assert {"channels", "lone-quantizer", "late-operator", "wide-type"} <= rules(made)
 
 
+def test_weights_stored_as_integers_are_for_10_and_later() -> None:
+    made = conv(weights={"stored": "int8"})
+    assert rules(made) == {"integer-weights"}
+    assert rules(made, Context(oldest=(10,))) == set()
+
+
+def test_one_scale_through_what_only_moves_values() -> None:
+    def made(scale: float) -> onnx.ModelProto:
+        nodes, constants = pair("x", "x")
+        nodes.append(helper.make_node("Transpose", ["x_d"], ["t"], name="turn", perm=[1, 0]))
+        more, others = pair("t", "t", np.float32(scale))
+        nodes += [*more, helper.make_node("Relu", ["t_d"], ["y"], name="relu")]
+        return model(nodes, constants | others, [value("x", T.FLOAT, [2, 4])], [value("y", T.FLOAT, [4, 2])])
+
+    assert rules(made(0.5)) == {"moved-scale"}
+    assert rules(made(0.02)) == set()
+
+
+def test_wide_constants_and_a_needlessly_new_file_version() -> None:
+    made = model(
+        [helper.make_node("Cast", ["c"], ["y"], to=T.FLOAT, name="cast")],
+        {"c": np.ones(3)},
+        [],
+        [value("y", T.FLOAT, [3])],
+    )
+    assert rules(made) == {"wide-constant"}
+    made = conv()
+    made.ir_version = 11
+    assert rules(made) == {"ir-version"}
+
+
 def test_opset_scale_and_transposed_convolution() -> None:
     nodes, constants = pair("x", "x", np.float16(0.02))
     more, others = weight("w", (16, 8, 3, 3), 1)
@@ -224,8 +255,9 @@ def _in_fp16(made: onnx.ModelProto) -> onnx.ModelProto:
             node.output[0] += "_32"
             nodes += [node, cast]
         elif node.op_type == "QuantizeLinear":
-            nodes += [helper.make_node("Cast", [node.input[0]], ["x_32"], to=T.FLOAT), node]
-            node.input[0] = "x_32"
+            wide = f"{node.input[0]}_32"
+            nodes += [helper.make_node("Cast", [node.input[0]], [wide], to=T.FLOAT), node]
+            node.input[0] = wide
         else:
             nodes.append(node)
     del made.graph.node[:]

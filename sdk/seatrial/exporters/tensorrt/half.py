@@ -17,7 +17,7 @@ from seatrial_targets.errors import ExportError
 
 from ...verify.onnx_graph import Graph
 from ..calibration import Ranges
-from .names import UNSAFE
+from ..names import UNSAFE
 
 if TYPE_CHECKING:
     import onnx

@@ -18,14 +18,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ...verify.onnx_graph import Graph
+from ...verify.tensorrt.placement import MOVING
 from ...verify.tensorrt.quantizers import output_axis
 
 if TYPE_CHECKING:
     import onnx
 
 MULTIPLYING = ("Conv", "Gemm", "MatMul")
-# What moves values without changing them: both sides can have the same scale.
-MOVING = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Slice", "Gather", "DepthToSpace")
 Edge = tuple[str, int]  # node, index of its input
 
 
@@ -44,6 +43,15 @@ class Placement:
         """The quantized activations, each once."""
         return tuple(dict.fromkeys(self.edges.values()))
 
+    def without(self, node: str) -> Placement:
+        """Return the placement in which a weighted node reads floats, and all else is as it was."""
+        return Placement(
+            {edge: tensor for edge, tensor in self.edges.items() if edge[0] != node},
+            {name: axis for name, axis in self.weights.items() if name != node},
+            self.groups,
+            self.left,
+        )
+
 
 def place(graph: Graph, keep: Collection[str] = ()) -> Placement:
     """Return where to quantize ``graph``, a float model; the nodes in ``keep`` stay as they are."""
@@ -57,7 +65,7 @@ def place(graph: Graph, keep: Collection[str] = ()) -> Placement:
                 found.edges[node.name, 0] = node.input[0]
                 found.weights[node.name] = output_axis(node, len(graph.tensors[node.input[1]].dims))
     for node in (n for n in graph.nodes if n.op_type == "Add"):
-        other = _residual(graph, node, found)
+        other = residual(graph, node, found)
         if other is not None:
             found.edges[node.name, other] = node.input[other]
     _through(graph, found, keep)
@@ -78,8 +86,11 @@ def _obstacle(graph: Graph, node: onnx.NodeProto) -> str:
     return ""
 
 
-def _residual(graph: Graph, add: onnx.NodeProto, found: Placement) -> int | None:
-    """Return the index of the input to quantize: the one that does not come from the convolution to fuse with."""
+def residual(graph: Graph, add: onnx.NodeProto, found: Placement) -> int | None:
+    """Return which input of an Add to quantize: the one that does not come from the convolution to fuse with.
+
+    None when neither comes from one.
+    """
     if any(graph.constant(name) for name in add.input):
         return None
     order = {node.name: i for i, node in enumerate(graph.nodes)}

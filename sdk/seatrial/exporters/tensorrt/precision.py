@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from seatrial_runner.enginebuild import CalibrationRecord, Form
 from seatrial_targets.errors import ExportError
@@ -15,11 +17,12 @@ from ...verify.onnx_graph import Graph
 from ...verify.tensorrt.finding import Context
 from ..bias_correction import correct_biases
 from ..calibration import Ranges, calibrate
+from ..names import nodes_of
 from ..samples import Arrays
+from .adopt import adopt, is_quantized
 from .half import to_half, too_wide
-from .names import nodes_of
 from .placement import Placement, place
-from .quantize import Weights, activation_scales, with_quantizers
+from .quantize import GivenWeight, Weights, activation_scales, with_quantizers
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +38,8 @@ STORED_AS_INTEGERS = (10,)  # the first TensorRT whose parser is documented to t
 class Precise:
     """A model in the precision asked for, and how it came to that.
 
-    ``plain`` is the same model with all of its floating point in float32; ``original`` the one before quantization.
+    ``plain`` is the same model with all of its floating point in float32; ``original`` the one before quantization,
+    which was done by ``placement``, ``scales`` (of activations) and, where they were known before, ``given`` weights.
     """
 
     model: onnx.ModelProto
@@ -47,6 +51,9 @@ class Precise:
     kept_float: tuple[str, ...] = ()
     calibration: CalibrationRecord | None = None
     notes: tuple[str, ...] = ()
+    placement: Placement | None = None
+    scales: Mapping[str, np.float32] = field(default_factory=dict)
+    given: Mapping[str, GivenWeight] = field(default_factory=dict)
 
 
 def with_precision(
@@ -63,14 +70,43 @@ def with_precision(
     stay in floating point. Raises ExportError.
     """
     how = target.quantization
-    if how is None:
+    if is_quantized(model):
+        made = _brought(model, keep, target)
+    elif how is not None:
+        made = _calibrated(model, samples, keep, how, target, on_progress)
+    else:
         made = Precise(model, model, model, "fp32")
-        return _halved(made, [*examples, *samples[:8]], on_progress) if target.precision == "fp16" else made
-    made = _quantized(model, samples, keep, how, target, on_progress)
-    return _halved(made, [*examples, *samples[:8]], on_progress) if how.rest == "fp16" else made
+    half = target.precision == "fp16" or (how is not None and how.rest == "fp16")
+    return _halved(made, [*examples, *samples[:8]], on_progress) if half else made
 
 
-def _quantized(
+def _brought(model: onnx.ModelProto, keep: Sequence[str], target: TargetProfile) -> Precise:
+    """A model that was quantized before, by training or in torch: nothing is measured here."""
+    if target.quantization is None:
+        raise ExportError(
+            f"the model is quantized, and target {target.name!r} is {target.precision}: choose an int8 target, or "
+            "export the model as it was before it was quantized"
+        )
+    brought = adopt(model)
+    placement = brought.placement
+    for node in nodes_of(brought.model, keep):
+        placement = placement.without(node)
+    weights = _storage(target)
+    made = with_quantizers(brought.model, placement, brought.scales, weights, brought.weights)
+    record = CalibrationRecord(method="from-model", scales={n: float(brought.scales[n]) for n in placement.tensors})
+    freed = f"{brought.freed} residual additions read their convolution unrounded, so that TensorRT can fuse them"
+    notes = (
+        "the scales are the model's own; nothing was calibrated here",
+        *([freed] if brought.freed else []),
+        *filter(None, [_left(placement)]),
+    )
+    return Precise(
+        made, made, brought.model, "qdq-fp32", weights, (), tuple(keep), record, notes, placement, brought.scales,
+        brought.weights,
+    )  # fmt: skip
+
+
+def _calibrated(
     model: onnx.ModelProto,
     samples: Sequence[Arrays],
     keep: Sequence[str],
@@ -78,33 +114,43 @@ def _quantized(
     target: TargetProfile,
     on_progress: Progress,
 ) -> Precise:
-    if not samples:
-        raise ExportError(
-            "static INT8 needs calibration data, and the model source has none: give ModelSource(..., "
-            "calibration=samples) some 20 to 200 representative inputs"
-        )
-    kept = nodes_of(model, keep)
-    placement = place(Graph.of(model), kept)
+    _require_samples(samples)
+    placement = place(Graph.of(model), nodes_of(model, keep))
     if not placement.weights:
         raise ExportError(f"nothing of the model can be quantized: {_left(placement) or 'it has no weights'}")
     on_progress(f"calibrate on {len(samples)} samples ({how.calibration})")
     scales = activation_scales(calibrate(model, samples, how), placement)
     on_progress("quantize")
-    weights: Weights = "int8" if Context.of(target).oldest >= STORED_AS_INTEGERS else "float"
+    weights = _storage(target)
     plain = with_quantizers(model, placement, scales, weights)
     on_progress("correct biases")
     corrected, gain_db = correct_biases(model, plain, samples)
-    record = CalibrationRecord(
+    note = f"bias correction: {gain_db:+.1f} dB on the calibration samples" + ("" if gain_db > 0 else ", not used")
+    notes = (f"calibrated on {len(samples)} samples", note, *filter(None, [_left(placement)]))
+    best, record = corrected if gain_db > 0 else plain, _record(samples, how, scales)
+    return Precise(best, best, model, "qdq-fp32", weights, (), tuple(keep), record, notes, placement, scales)
+
+
+def _require_samples(samples: Sequence[Arrays]) -> None:
+    if not samples:
+        raise ExportError(
+            "static INT8 needs calibration data, and the model source has none: give ModelSource(..., "
+            "calibration=samples) some 20 to 200 representative inputs"
+        )
+
+
+def _storage(target: TargetProfile) -> Weights:
+    return "int8" if Context.of(target).oldest >= STORED_AS_INTEGERS else "float"
+
+
+def _record(samples: Sequence[Arrays], how: Quantization, scales: Mapping[str, np.float32]) -> CalibrationRecord:
+    return CalibrationRecord(
         method=how.calibration,
         samples=len(samples),
         data_sha256=_digest(samples),
         percentile=how.percentile if how.calibration == "percentile" else None,
         scales={name: float(value) for name, value in scales.items()},
     )
-    note = f"bias correction: {gain_db:+.1f} dB on the calibration samples" + ("" if gain_db > 0 else ", not used")
-    best = corrected if gain_db > 0 else plain
-    notes = (f"calibrated on {len(samples)} samples", note, *filter(None, [_left(placement)]))
-    return Precise(best, best, model, "qdq-fp32", weights, (), tuple(keep), record, notes)
 
 
 def _halved(made: Precise, samples: Sequence[Arrays], on_progress: Progress) -> Precise:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..calibration import Ranges
-from .names import UNSAFE
+from ..names import UNSAFE
 from .placement import Placement
 
 if TYPE_CHECKING:
@@ -20,6 +22,16 @@ LEVELS = 127  # -127 to 127: -128 has no counterpart, and scales are symmetric
 LEAST_SCALE = 2.0**-16
 TINY = float(np.finfo(np.float32).tiny)
 Weights = Literal["int8", "float"]
+TWIN = "::twin"
+
+
+@dataclass(frozen=True)
+class GivenWeight:
+    """A weight that was quantized before: int8 values, and one scale per slice of ``axis``."""
+
+    integers: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    axis: int
 
 
 def activation_scales(ranges: Ranges, placement: Placement) -> dict[str, np.float32]:
@@ -51,50 +63,100 @@ def quantized(values: NDArray[Any], scales: NDArray[np.float32], axis: int) -> N
 
 
 def with_quantizers(
-    model: onnx.ModelProto, placement: Placement, scales: Mapping[str, np.float32], weights: Weights
+    model: onnx.ModelProto,
+    placement: Placement,
+    scales: Mapping[str, np.float32],
+    weights: Weights,
+    given: Mapping[str, GivenWeight] = MappingProxyType({}),
 ) -> onnx.ModelProto:
     """Return a copy of ``model`` (float32) with Q/DQ pairs where ``placement`` says.
 
-    ``weights``: "int8" stores integers behind a DequantizeLinear; "float" stores the rounded values as float32 behind
-    both, for parsers that take no integers (TensorRT 8). The arithmetic is the same.
+    ``given`` has the weights, by name, whose integers are known. ``weights``: "int8" stores integers behind a
+    DequantizeLinear; "float" stores the rounded values as float32 behind both, for parsers that take no integers
+    (TensorRT 8). The arithmetic is the same.
     """
+    made, graph = _started(model, placement, scales, given)
+    nodes = [each for value in made.graph.input for each in graph.pairs([value.name])]
+    for node in made.graph.node:
+        nodes += [*graph.read_quantized(node, placement, weights), node, *graph.pairs(node.output)]
+    return graph.finished(nodes)
+
+
+def with_twins(
+    model: onnx.ModelProto,
+    placement: Placement,
+    scales: Mapping[str, np.float32],
+    given: Mapping[str, GivenWeight] = MappingProxyType({}),
+) -> onnx.ModelProto:
+    """Return a copy of ``model`` (float32) in which each weighted node of ``placement`` has a quantized twin, called
+    the same and `TWIN`, that reads the exact values and is read by nobody: what it alone would add."""
+    import onnx
+
+    made, graph = _started(model, placement, scales, given)
+    nodes = [each for value in made.graph.input for each in graph.pairs([value.name])]
+    for node in made.graph.node:
+        nodes += [node, *graph.pairs(node.output)]
+        if node.name in placement.weights:
+            twin = onnx.NodeProto.FromString(node.SerializeToString())
+            nodes += [*graph.read_quantized(twin, placement, "int8"), twin]
+            twin.name, twin.output[0] = f"{node.name}{TWIN}", f"{node.output[0]}{TWIN}"
+    return graph.finished(nodes)
+
+
+def _started(
+    model: onnx.ModelProto,
+    placement: Placement,
+    scales: Mapping[str, np.float32],
+    given: Mapping[str, GivenWeight],
+) -> tuple[onnx.ModelProto, _Inserter]:
     import onnx
 
     made = onnx.ModelProto()
     made.CopyFrom(model)
-    graph = _Inserter(made, scales)
-    nodes = [node for value in made.graph.input if value.name in scales for node in graph.pair(value.name)]
-    for node in made.graph.node:
-        if node.name in placement.weights:
-            nodes += graph.weight(node, placement.weights[node.name], weights)
-        for (name, index), tensor in placement.edges.items():
-            if name == node.name:
-                node.input[index] = graph.dequantized[tensor]
-        nodes.append(node)
-        nodes += [each for name in node.output if name in scales for each in graph.pair(name)]
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del made.graph.node[:]
-    made.graph.node.extend(kept)
-    graph.drop_unread()
-    del made.graph.value_info[:]
-    return made
+    return made, _Inserter(made, {name: scales[name] for name in placement.tensors}, given)
 
 
 class _Inserter:
     """Makes quantizers and their constants in one model. ``dequantized``: what to read instead of a tensor."""
 
-    def __init__(self, model: onnx.ModelProto, scales: Mapping[str, np.float32]) -> None:
-        self._graph, self._scales = model.graph, scales
+    def __init__(
+        self, model: onnx.ModelProto, scales: Mapping[str, np.float32], given: Mapping[str, GivenWeight]
+    ) -> None:
+        self._model, self._graph, self._scales, self._given = model, model.graph, scales, given
         self._weights = {each.name: each for each in model.graph.initializer}
         self._taken = {name for node in model.graph.node for name in (*node.input, *node.output)}
         self._done: dict[tuple[str, int], str] = {}
         self.dequantized = {name: self._fresh(f"{name}_dq") for name in scales}
 
-    def pair(self, tensor: str) -> list[Any]:
-        """Return Q and DQ of an activation."""
-        return self._pair(tensor, self._constants(tensor, self._scales[tensor], np.int8(0)), self.dequantized[tensor])
+    def pairs(self, tensors: Iterable[str]) -> list[Any]:
+        """Return Q and DQ of those tensors that are quantized."""
+        mine = [name for name in tensors if name in self._scales]
+        constants = {name: self._constants(name, self._scales[name], np.int8(0)) for name in mine}
+        return [each for name in mine for each in self._pair(name, constants[name], self.dequantized[name])]
 
-    def weight(self, node: Any, axis: int, stored: Weights) -> list[Any]:
+    def read_quantized(self, node: Any, placement: Placement, stored: Weights) -> list[Any]:
+        """Let a node read its quantized inputs, and return what its weight needs for that."""
+        name = node.name
+        made = self._weight(node, placement.weights[name], stored) if name in placement.weights else []
+        for index in range(len(node.input)):
+            tensor = placement.edges.get((name, index))
+            if tensor is not None:
+                node.input[index] = self.dequantized[tensor]
+        return made
+
+    def finished(self, nodes: list[Any]) -> onnx.ModelProto:
+        """Put the nodes into the model, remove the weights that nobody reads any more, and return it."""
+        import onnx
+
+        kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del self._graph.node[:], self._graph.value_info[:]
+        self._graph.node.extend(kept)
+        read = {name for node in kept for name in node.input} | {each.name for each in self._graph.output}
+        for each in [each for each in self._graph.initializer if each.name not in read]:
+            self._graph.initializer.remove(each)
+        return self._model
+
+    def _weight(self, node: Any, axis: int, stored: Weights) -> list[Any]:
         """Return what stands before a node's weight, and let the node read it; a shared weight is made once."""
         import onnx
 
@@ -103,20 +165,15 @@ class _Inserter:
             node.input[1] = self._done[name, axis]
             return []
         values = onnx.numpy_helper.to_array(self._weights[name])
-        scales = weight_scales(values, axis)
-        integers = quantized(values, scales, axis)
+        given = self._given.get(name)
+        scales = weight_scales(values, axis) if given is None else given.scales
+        integers = quantized(values, scales, axis) if given is None else given.integers
         constants = self._constants(name, scales, np.zeros(len(scales), np.int8))
         self._done[name, axis] = node.input[1] = self._fresh(f"{name}_dq")
         if stored == "int8":
             return [_node("DequantizeLinear", [self._add(f"{name}_q", integers), *constants], node.input[1], axis)]
         rounded = integers.astype(np.float32) * _along(scales, axis, values.ndim)
         return self._pair(self._add(f"{name}_rounded", rounded), constants, node.input[1], axis)
-
-    def drop_unread(self) -> None:
-        """Remove the float weights that nobody reads any more."""
-        read = {name for node in self._graph.node for name in node.input} | {each.name for each in self._graph.output}
-        for each in [each for each in self._graph.initializer if each.name not in read]:
-            self._graph.initializer.remove(each)
 
     def _pair(self, source: str, constants: list[str], made: str, axis: int | None = None) -> list[Any]:
         between = self._fresh(f"{source}_q")

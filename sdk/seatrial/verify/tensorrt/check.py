@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,17 @@ if TYPE_CHECKING:
 SECONDS = 900.0
 GENERATED = ("kgen", "constant")  # element-wise code around a multiplication
 LATE = "runtime_fusion"  # what becomes of it is decided on the GPU
-COUNTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# What is counted, and what it is called.
+WORDS = {
+    "Conv": "convolutions",
+    "ConvTranspose": "transposed convolutions",
+    "Gemm": "gemms",
+    "MatMul": "matrix products",
+}
 # What the check can't show, said beside every result.
 LIMITS = (
-    "checked by TensorRT-RTX, whose parser is the current one: not that of TensorRT 8 or 10, no latency, and not how "
-    "TensorRT on a Jetson fuses"
+    "shown by NVIDIA's current parser and compiler, TensorRT-RTX; not shown: what the parsers of TensorRT 8 and 10 take"
+    ", how TensorRT on a board fuses, its kernels (RTX has no code for the GPUs of Orin and Thor), any latency"
 )
 
 
@@ -33,17 +39,31 @@ class Compiled:
     """What NVIDIA's compiler made of a model.
 
     ``errors`` are (node, reason); ``kinds`` the type that each multiplying node computes in, by its name: "int8",
-    "float", "half", ... or "unknown" where the compiler's list does not name it. Empty when it was not built.
+    "float", "half", ... or "unknown" where the compiler's list does not name it; ``operators`` what each of them is.
+    Both are empty when it was not built.
     """
 
     version: str
     built: bool
     errors: tuple[tuple[str, str], ...]
     kinds: dict[str, str]
+    operators: dict[str, str] = field(default_factory=dict)
 
     def in_int8(self) -> tuple[str, ...]:
         """Return the names of the nodes that run in INT8."""
         return tuple(name for name, kind in self.kinds.items() if kind == "int8")
+
+    def share(self) -> str:
+        """Say how many run in INT8, and name up to eight that don't: "20 of 20 convolutions and 1 of 1 gemms ..."."""
+        counts = []
+        for word in dict.fromkeys(WORDS[op] for op in self.operators.values()):
+            mine = [name for name, op in self.operators.items() if WORDS[op] == word]
+            counts.append(f"{len(set(mine) & set(self.in_int8()))} of {len(mine)} {word}")
+        text = f"{' and '.join(counts) or 'no convolution or matrix product'} run in INT8"
+        outside = [f"{name} ({kind})" for name, kind in self.kinds.items() if kind != "int8"]
+        if not self.in_int8() or not outside:
+            return text
+        return f"{text}; not: {', '.join(outside[:8])}{' ...' if len(outside) > 8 else ''}"
 
 
 def check(model: onnx.ModelProto, shapes: dict[str, Shape] | None = None, seconds: float = SECONDS) -> Compiled:
@@ -97,9 +117,11 @@ def _probe(path: Path, shapes: dict[str, list[list[int]]], seconds: float) -> di
 
 def _compiled(found: dict[str, Any], names: dict[str, str], model: onnx.ModelProto) -> Compiled:
     errors = tuple((names.get(e["node"], e["node"]), " ".join(e["reason"].split())) for e in found["errors"])
-    counted = [f"n{i}" for i, node in enumerate(model.graph.node) if node.op_type in COUNTED]
-    kinds = {names[number]: _kind(number, found["layers"]) for number in counted} if found["built"] else {}
-    return Compiled(str(found["version"]), bool(found["built"]), errors, kinds)
+    counted = {f"n{i}": node.op_type for i, node in enumerate(model.graph.node) if node.op_type in WORDS}
+    counted = counted if found["built"] else {}
+    kinds = {names[number]: _kind(number, found["layers"]) for number in counted}
+    operators = {names[number]: op for number, op in counted.items()}
+    return Compiled(str(found["version"]), bool(found["built"]), errors, kinds, operators)
 
 
 def _kind(number: str, layers: list[dict[str, Any]]) -> str:

@@ -11,7 +11,7 @@ from seatrial_targets.profile import EnumeratedShapes, Shape, ShapeRange
 
 from ..onnx_graph import Graph, attribute
 from .finding import Context, Problem, Rule, Version
-from .quantizers import MULTIPLYING, TYPES
+from .quantizers import MULTIPLYING, weight_shape
 
 if TYPE_CHECKING:
     import onnx
@@ -40,6 +40,7 @@ ELEMENTWISE = ("Add", "Sub", "Mul", "Div", "Min", "Max", "Pow", "PRelu", "Where"
 FLOATS = {1: "float32", 10: "float16", 11: "float64", 16: "bfloat16"}
 DOUBLE, INT64 = 11, 7
 MOST_FP16 = 65504.0
+SPARSE = 0.45  # of the weights: pruned, not by chance
 
 
 def _unsupported(graph: Graph, context: Context) -> Iterator[Problem]:
@@ -84,6 +85,22 @@ def _double(graph: Graph, context: Context) -> Iterator[Problem]:
             yield Problem(None, text, "use int32 where the values fit", f"tensor {value.name!r}", severity="hint")
 
 
+def _wide_constants(graph: Graph, context: Context) -> Iterator[Problem]:
+    for name, tensor in graph.tensors.items():
+        if tensor.data_type == DOUBLE:
+            yield Problem(None, "is float64, which becomes float32", "store it in float32", f"constant {name!r}")
+
+
+def _ir_version(graph: Graph, context: Context) -> Iterator[Problem]:
+    import onnx
+
+    needed = onnx.helper.find_min_ir_version_for(list(graph.model.opset_import), ignore_unknown=True)
+    if graph.model.ir_version > max(needed, 8):
+        text = f"is IR version {graph.model.ir_version}, where opset {graph.opset} needs {needed}"
+        fix = "lower ir_version; TensorRT does not look at it, but other tools refuse the file"
+        yield Problem(None, text, fix, "the file")
+
+
 def _mixed(graph: Graph, context: Context) -> Iterator[Problem]:
     for node in (n for n in graph.nodes if n.op_type in ELEMENTWISE):
         names = node.input[1:] if node.op_type == "Where" else node.input
@@ -94,7 +111,7 @@ def _mixed(graph: Graph, context: Context) -> Iterator[Problem]:
 
 
 def _fp16_range(graph: Graph, context: Context) -> Iterator[Problem]:
-    for name, reader in _weights(graph) if context.fp16 else ():
+    for name, reader in weights(graph) if context.fp16 else ():
         values = graph.array(name)
         if values is None or values.dtype.kind != "f" or values.size == 0:
             continue
@@ -136,26 +153,28 @@ def _stated(shape: Shape) -> tuple[tuple[int, ...], ...]:
 def _channels(graph: Graph, context: Context) -> Iterator[Problem]:
     for node in (n for n in graph.nodes if n.op_type == "Conv" and graph.dequantizer(n.input[0]) is not None):
         quantizer = graph.dequantizer(node.input[1])
-        tensor = graph.tensors.get(quantizer.input[0]) if quantizer is not None else None
-        if tensor is None or attribute(node, "group", 1) > 1:
+        if quantizer is None or not graph.constant(quantizer.input[0]) or attribute(node, "group", 1) > 1:
             continue
-        odd = [n for n in tensor.dims[:2] if n % 4 and n > 4]
+        odd = [n for n in weight_shape(graph, quantizer)[:2] if n % 4 and n > 4]
         if odd:
             text = f"has {odd[0]} channels; INT8 kernels work on 4 (best: 32) at a time and pad the rest"
             yield Problem(node, text, "prune or widen to a multiple of 4, better of 32")
 
 
 def _sparsity(graph: Graph, context: Context) -> Iterator[Problem]:
-    for name, node in _weights(graph):
-        values = graph.array(name) if node.op_type in ("Conv", "Gemm", "MatMul") else None
-        if values is None or values.ndim < 2 or (values == 0).mean() < 0.45:
-            continue
-        share = two_of_four(_channels_last(node, values))
-        if share < 1:
-            text = (
-                f"{(values == 0).mean():.0%} of its weights are 0, but only {share:.0%} of the groups of four have two"
-            )
+    for node, zeros, share in sparse_layers(graph):
+        rounded = graph.dequantizer(node.input[1]) is not None  # then many are 0 by chance
+        if share < 1 and (share > 0.9 or not rounded):
+            text = f"{zeros:.0%} of its weights are 0, but only {share:.0%} of the groups of four have two"
             yield Problem(node, text, "prune 2:4 along the input channels; other sparsity brings no speed")
+
+
+def sparse_layers(graph: Graph) -> Iterator[tuple[onnx.NodeProto, float, float]]:
+    """Yield each layer of which nearly half of the weights are 0, that share, and the share of `two_of_four`."""
+    for name, node in weights(graph):
+        values = graph.array(name) if node.op_type in ("Conv", "Gemm", "MatMul") else None
+        if values is not None and values.ndim >= 2 and (values == 0).mean() >= SPARSE:
+            yield node, float((values == 0).mean()), two_of_four(_channels_last(node, values))
 
 
 def two_of_four(weight: np.ndarray[Any, Any]) -> float:
@@ -177,7 +196,7 @@ def _channels_last(node: onnx.NodeProto, values: np.ndarray[Any, Any]) -> np.nda
     return values if node.op_type == "Gemm" and attribute(node, "transB", 0) else values.T
 
 
-def _weights(graph: Graph) -> Iterator[tuple[str, onnx.NodeProto]]:
+def weights(graph: Graph) -> Iterator[tuple[str, onnx.NodeProto]]:
     """Yield each constant that a multiplying operator reads, through quantizers, and the operator."""
     for node in (n for n in graph.nodes if n.op_type in MULTIPLYING):
         for given in node.input[1:]:
@@ -185,7 +204,7 @@ def _weights(graph: Graph) -> Iterator[tuple[str, onnx.NodeProto]]:
             while name not in graph.tensors and maker is not None and graph.constant(name):
                 name = maker.input[0]
                 maker = graph.makers.get(name)
-            if name in graph.tensors and graph.tensors[name].data_type not in TYPES:
+            if name in graph.tensors:
                 yield name, node
 
 
@@ -194,7 +213,9 @@ RULES = (
     Rule("late-operator", "warning", _later, until=(8, 6)),
     Rule("domain", "error", _domain),
     Rule("opset", "error", _opset),
+    Rule("ir-version", "hint", _ir_version),
     Rule("wide-type", "warning", _double),
+    Rule("wide-constant", "hint", _wide_constants),
     Rule("mixed-types", "error", _mixed),
     Rule("fp16-range", "error", _fp16_range),
     Rule("dynamic-shape", "error", _dynamic),

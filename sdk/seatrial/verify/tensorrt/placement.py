@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import onnx
 
 CONVOLVING = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+# What moves values without changing them.
+MOVING = ("Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "DepthToSpace", "SpaceToDepth")
 ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu", "Sigmoid", "HardSigmoid", "HardSwish")
 
 
@@ -77,6 +79,16 @@ def _pool_scale(graph: Graph, context: Context) -> Iterator[Problem]:
             yield Problem(node, text, "use the scale of its input behind it, too")
 
 
+def _moved_scale(graph: Graph, context: Context) -> Iterator[Problem]:
+    for node in (n for n in graph.nodes if n.op_type in MOVING):
+        before = graph.dequantizer(node.input[0])
+        behind = [r for r in graph.only_readers(node.output[0]) if r.op_type == "QuantizeLinear"]
+        scales = _scales(graph, [before, *behind]) if before is not None and behind else []
+        if len(scales) > 1 and max(scales) > min(scales):
+            text = f"goes from scale {scales[0]:.3g} to {scales[1]:.3g}, though it only moves values"
+            yield Problem(node, text, "use the scale of its input behind it, too")
+
+
 def _alone(graph: Graph, context: Context) -> Iterator[Problem]:
     for node in quantizers(graph):
         readers = graph.only_readers(node.output[0])
@@ -122,6 +134,7 @@ RULES = (
     Rule("residual-add", "warning", _residual),
     Rule("concat-scale", "warning", _shared_scale),
     Rule("max-pool-scale", "warning", _pool_scale),
+    Rule("moved-scale", "hint", _moved_scale),
     Rule("transposed-convolution", "hint", _transposed),
     Rule("lone-quantizer", "error", _alone),
 )

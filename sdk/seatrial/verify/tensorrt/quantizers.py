@@ -102,13 +102,23 @@ def _weight_axis(graph: Graph, context: Context) -> Iterator[Problem]:
         scale = graph.array(quantizer.input[1]) if quantizer is not None else None
         if quantizer is None or scale is None or scale.size <= 1 or not graph.constant(quantizer.input[0]):
             continue
-        shape = _weight_shape(graph, quantizer)
+        shape = weight_shape(graph, quantizer)
         want, have = output_axis(node, len(shape)), attribute(quantizer, "axis", 1)
         have = have + len(shape) if have < 0 else have
         if have != want or (shape and scale.size != shape[want]):
             text = f"its weight has {scale.size} scales along axis {have}; the output channels are axis {want}"
             yield Problem(
                 node, f"{text}, so it runs in floating point", f"quantize the weight per channel of axis {want}"
+            )
+
+
+def _integer_weights(graph: Graph, context: Context) -> Iterator[Problem]:
+    for node in (n for n in graph.nodes if n.op_type == "DequantizeLinear" and not _of_bias(graph, n)):
+        tensor = graph.tensors.get(node.input[0])
+        if tensor is not None and tensor.data_type == INT8 and tensor.dims:
+            text = "its weight is stored as int8, which the parser of 8.4 refused and which is documented from 10 on"
+            yield Problem(
+                node, text, "store the weight in float32 and put a QuantizeLinear before the DequantizeLinear"
             )
 
 
@@ -146,7 +156,8 @@ def _of_bias(graph: Graph, node: onnx.NodeProto) -> bool:
     return any(r.op_type in MULTIPLYING and len(r.input) > 2 and graph.maker(r.input[2]) is node for r in readers)
 
 
-def _weight_shape(graph: Graph, quantizer: Any) -> list[int]:
+def weight_shape(graph: Graph, quantizer: Any) -> list[int]:
+    """Return the shape of the constant behind a quantizer."""
     node, name = quantizer, quantizer.input[0]
     while name not in graph.tensors and (node := graph.makers.get(name)) is not None:
         name = node.input[0]
@@ -176,6 +187,7 @@ RULES = (
     Rule("scale-opset", "warning", _scale_opset),
     Rule("activation-scale", "warning", _activation_scale),
     Rule("weight-axis", "warning", _weight_axis),
+    Rule("integer-weights", "warning", _integer_weights, until=(10,)),
     Rule("half-quantized", "warning", _half),
     Rule("quantized-bias", "error", _bias),
 )

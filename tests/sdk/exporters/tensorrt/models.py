@@ -54,7 +54,7 @@ def source(module: nn.Module, shape: tuple[int, ...] = (1, 3, 16, 16), **fields:
     generator = torch.Generator().manual_seed(1)
     images = [torch.randn(shape, generator=generator) for _ in range(12)]
     values: dict[str, Any] = {"calibration": images[:8], "checks": images[8:], "name": "tiny"}
-    return ModelSource(module, images[0], **{**values, **fields})
+    return ModelSource(module, **{"example_inputs": images[0], **values, **fields})
 
 
 def target(base: str = "jetson-orin-nano-int8", **changes: Any) -> TargetProfile:

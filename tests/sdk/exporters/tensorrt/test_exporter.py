@@ -1,78 +1,64 @@
-"""Bundles for TensorRT: what is in the graph, and in the record of the build."""
+"""Bundles for TensorRT: what is in the graph, and in the records beside it."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from seatrial.exporters import export
 from seatrial.verify.onnx_graph import Graph
 from seatrial.verify.tensorrt import Context, lint_model
-from seatrial_runner.bundle import Bundle
-from seatrial_runner.enginebuild import ENGINE_BUILD_FILE, EngineBuild, read_engine_build
 from seatrial_targets.errors import ExportError
 
-from .models import Joined, Residual, constant, source, target
+from .conftest import MADE, Opened, opened
+from .models import Residual, constant, source, target
 
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
-
-
-def opened(path: Path) -> tuple[Bundle, onnx.ModelProto, EngineBuild]:
-    bundle = Bundle.open(path)
-    return bundle, onnx.load(bundle.file("model.onnx")), read_engine_build(bundle.file(ENGINE_BUILD_FILE))
+Made = Callable[[str], Opened]
 
 
 @pytest.mark.parametrize(
-    ("base", "form", "least_db"),
-    [
-        ("jetson-orin-nano-fp32", "fp32", 110),
-        ("jetson-orin-nano-fp16", "fp16", 55),
-        ("jetson-orin-nano-int8", "qdq-fp16", 25),
-        ("jetson-thor-int8", "qdq-fp16", 25),
-    ],
+    ("name", "form", "least_db"),
+    [("fp32", "fp32", 110), ("fp16", "fp16", 55), ("int8", "qdq-fp16", 25), ("int8 for 10", "qdq-fp16", 25)],
 )
 def test_every_precision_is_near_torch_and_without_findings(
-    tmp_path: Path, base: str, form: str, least_db: int
+    bundle_of: Made, name: str, form: str, least_db: int
 ) -> None:
-    bundle, model, build = opened(export(source(Residual()), target(base), tmp_path))
+    bundle, model, build = bundle_of(name)
     assert bundle.manifest.parity["sqnr_db"] > least_db
     assert build.form == form
     assert build.onnx_sha256 == hashlib.sha256(bundle.file("model.onnx").read_bytes()).hexdigest()
     assert [each.version for each in model.opset_import] == [17]
     onnx.checker.check_model(model, full_check=True)
-    assert [f for f in lint_model(model, Context.of(target(base))) if f.severity != "hint"] == []
+    context = Context.of(MADE[name]()[1])
+    assert [f for f in lint_model(model, context) if f.severity != "hint"] == []
     assert {each.name for each in model.graph.input} == {"x"}
     ends = (*model.graph.input, *model.graph.output)
     assert {each.type.tensor_type.elem_type for each in ends} == {FLOAT}
 
 
-def test_quantizers_stand_before_what_multiplies_and_at_the_residual_branch_only(tmp_path: Path) -> None:
-    _, model, _ = opened(export(source(Residual()), target(quantization={"rest": "fp32"}), tmp_path))
-    graph = Graph.of(model)
+def test_quantizers_stand_before_what_multiplies_and_at_the_residual_branch_only(bundle_of: Made) -> None:
+    graph = Graph.of(bundle_of("int8 and fp32")[1])
     nodes = {node.name: node for node in graph.nodes}
     for name in ("stem.0/Conv", "one.0/Conv", "two.0/Conv", "down.0/Conv", "head/Gemm"):
-        assert graph.dequantizer(nodes[name].input[0]) is not None, name
-        assert graph.dequantizer(nodes[name].input[1]) is not None, name
-        assert len(nodes[name].input) == 3
-        assert graph.dequantizer(nodes[name].input[2]) is None, "biases stay in floating point"
+        assert [graph.dequantizer(each) is not None for each in nodes[name].input] == [True, True, False], name
     adds = [node for node in graph.nodes if node.op_type == "Add"]
-    assert [[graph.dequantizer(name) is not None for name in add.input] for add in adds] == [
-        [False, True],
-        [True, False],
-    ]
-    assert [graph.maker(name).name for name in adds[1].input if graph.dequantizer(name) is None] == ["down.0/Conv"]
+    assert [[graph.dequantizer(n) is not None for n in add.input] for add in adds] == [[False, True], [True, False]]
+    assert [graph.maker(n).name for n in adds[1].input if graph.dequantizer(n) is None] == ["down.0/Conv"]
     assert graph.maker(adds[0].input[0]).name == "one.0/Conv"
     assert not [node for node in graph.nodes if node.op_type == "BatchNormalization"]
 
 
-def test_a_scale_is_symmetric_per_channel_for_weights_and_shared_through_a_max_pool(tmp_path: Path) -> None:
-    made = source(Residual())
-    _, model, build = opened(export(made, target(quantization={"rest": "fp32"}), tmp_path))
+def test_a_scale_is_symmetric_per_channel_for_weights_and_shared_through_a_max_pool(bundle_of: Made) -> None:
+    _, model, build = bundle_of("int8 and fp32")
     graph = Graph.of(model)
     scales = {}
     for node in (n for n in graph.nodes if n.op_type == "QuantizeLinear"):
@@ -86,27 +72,25 @@ def test_a_scale_is_symmetric_per_channel_for_weights_and_shared_through_a_max_p
     before, behind = graph.dequantizer(pool.input[0]), graph.readers[pool.output[0]]
     assert before is not None
     assert {constant(model, n.input[1]).item() for n in (before, *behind)} == {scales["relu"].item()}
-    widest = max(float(np.abs(image.numpy()).max()) for image in made.calibration)
+    widest = max(float(np.abs(image.numpy()).max()) for image in source(Residual()).calibration)
     assert scales["x"] == np.float32(widest / 127)
     assert build.calibration is not None
     assert build.calibration.scales["x"] == scales["x"]
     assert (build.calibration.method, build.calibration.samples) == ("minmax", 8)
 
 
-def test_what_a_concat_joins_has_one_scale(tmp_path: Path) -> None:
-    _, model, _ = opened(export(source(Joined()), target(quantization={"rest": "fp32"}), tmp_path))
+def test_what_a_concat_joins_has_one_scale(bundle_of: Made) -> None:
+    model = bundle_of("joined")[1]
     graph = Graph.of(model)
     concat = next(node for node in graph.nodes if node.op_type == "Concat")
-    pairs = [
-        graph.dequantizer(name)
-        for name in (*concat.input, next(n for n in graph.nodes if n.name == "last/Conv").input[0])
-    ]
-    assert len({constant(model, pair.input[1]).item() for pair in pairs if pair is not None}) == 1
+    behind = next(node for node in graph.nodes if node.name == "last/Conv").input[0]
+    pairs = [graph.dequantizer(name) for name in (*concat.input, behind)]
     assert None not in pairs
+    assert len({constant(model, pair.input[1]).item() for pair in pairs if pair is not None}) == 1
 
 
-def test_one_file_has_both_precisions_with_scales_in_float32_between_casts(tmp_path: Path) -> None:
-    bundle, model, build = opened(export(source(Residual()), target(), tmp_path))
+def test_one_file_has_both_precisions_with_scales_in_float32_between_casts(bundle_of: Made) -> None:
+    bundle, model, build = bundle_of("int8")
     graph = Graph.of(model)
     for node in graph.nodes:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
@@ -117,9 +101,9 @@ def test_one_file_has_both_precisions_with_scales_in_float32_between_casts(tmp_p
     assert build.trtexec_flags((8, 6, 2)) == ("--fp16", "--int8", "--noTF32")
 
 
-def test_weights_are_integers_where_every_version_reads_them_and_rounded_floats_elsewhere(tmp_path: Path) -> None:
-    old, old_model, old_build = opened(export(source(Residual()), target(), tmp_path))
-    new, new_model, new_build = opened(export(source(Residual()), target("jetson-thor-int8"), tmp_path))
+def test_weights_are_integers_where_every_version_reads_them_and_rounded_floats_elsewhere(bundle_of: Made) -> None:
+    old, old_model, old_build = bundle_of("int8")
+    new, new_model, new_build = bundle_of("int8 for 10")
     assert (old_build.weights, new_build.weights) == ("float", "int8")
     integers, rounded = constant(new_model, "two.0.weight_q"), constant(old_model, "two.0.weight_rounded")
     scale = constant(old_model, "two.0.weight_scale")[:, None, None, None]
@@ -128,6 +112,16 @@ def test_weights_are_integers_where_every_version_reads_them_and_rounded_floats_
     golden = [np.load(each.file(each.manifest.outputs[0].golden)) for each in (old, new)]
     assert np.array_equal(*golden), "the arithmetic is the same"
     assert new.manifest.size_bytes < old.manifest.size_bytes
+
+
+def test_layers_are_called_after_the_modules_and_each_has_its_noise(bundle_of: Made) -> None:
+    counted = Counter(node.name.rpartition("/")[0] for node in bundle_of("fp32")[1].graph.node)
+    assert {"stem.0", "pool", "one.0", "two.0", "down.0", "head"} <= set(counted)
+    layers = json.loads(bundle_of("int8")[0].file("layers.json").read_bytes())["layers"]
+    assert [each["name"] for each in layers if each["op"] == "Conv"] == [
+        "stem.0/Conv", "one.0/Conv", "two.0/Conv", "down.0/Conv",
+    ]  # fmt: skip
+    assert all(20 < each["own_db"] < 60 and each["gain_db"] is not None for each in layers)
 
 
 def test_dynamic_shapes_become_profiles_and_hold_at_their_ends(tmp_path: Path) -> None:
@@ -140,13 +134,20 @@ def test_dynamic_shapes_become_profiles_and_hold_at_their_ends(tmp_path: Path) -
     assert "--maxShapes=x:4x3x32x16" in build.trtexec_flags((10, 3))
 
 
+def test_a_dimension_that_varies_needs_its_range_in_the_target(tmp_path: Path) -> None:
+    batch = {"x": {0: torch.export.Dim("n", min=1, max=8)}}
+    with pytest.raises(ExportError, match=r"dynamic-shape: .* state min, opt and max under `shapes` of the target"):
+        export(source(Residual(), (2, 3, 16, 16), dynamic_shapes=batch), target("jetson-orin-nano-fp32"), tmp_path)
+
+
 def test_named_layers_stay_out_of_int8(tmp_path: Path) -> None:
-    bundle, _, build = opened(export(source(Residual()), target(quantization={"keep_float": ["head", "t*"]}), tmp_path))
+    made = source(Residual(), keep_float=["head"])
+    bundle, _, build = opened(export(made, target(quantization={"keep_float": ["t*"]}), tmp_path))
     assert bundle.manifest.precision_summary == {"float16": 2, "int8": 3}
-    assert build.kept_float == ("head", "t*")
+    assert build.kept_float == ("t*", "head")
     assert any("not quantized: two.0/Conv, head/Gemm (kept by you)" in note for note in bundle.manifest.notes)
     with pytest.raises(ExportError, match=r"'hed' is no layer with weights; did you mean 'head'"):
-        export(source(Residual()), target(quantization={"keep_float": ["hed"]}), tmp_path)
+        export(source(Residual(), keep_float=["hed"]), target(), tmp_path)
 
 
 def test_without_calibration_data_it_says_what_to_give(tmp_path: Path) -> None:
@@ -154,7 +155,64 @@ def test_without_calibration_data_it_says_what_to_give(tmp_path: Path) -> None:
         export(source(Residual(), calibration=None), target(), tmp_path)
 
 
-def test_layers_are_called_after_the_modules(tmp_path: Path) -> None:
-    _, model, _ = opened(export(source(Residual()), target("jetson-orin-nano-fp32"), tmp_path))
-    counted = Counter(node.name.rpartition("/")[0] for node in model.graph.node)
-    assert {"stem.0", "pool", "one.0", "two.0", "down.0", "head"} <= set(counted)
+def test_two_of_four_zeros_are_kept_and_said(tmp_path: Path) -> None:
+    module = Residual()
+    for conv in (module.one[0], module.two[0]):
+        with torch.no_grad():
+            conv.weight[:, 2::4] = 0
+            conv.weight[:, 3::4] = 0
+    bundle, model, build = opened(export(source(module), target("jetson-thor-int8"), tmp_path))
+    assert any(note.startswith("2:4 sparsity: 2 of 2 pruned layers") for note in bundle.manifest.notes)
+    assert build.sparsity
+    assert "--sparsity=enable" in build.trtexec_flags((10, 13))
+    assert not constant(model, "two.0.weight_q")[:, 2::4].any()
+
+
+class Words(torch.nn.Module):
+    """Integers in, and an integer out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.head = torch.nn.Embedding(16, 8), torch.nn.Linear(8, 4)
+
+    def forward(self, words: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        scores = self.head(self.words(words).mean(1))
+        return scores, scores.argmax(-1)
+
+
+def test_integers_are_int32_for_tensorrt_8_and_as_they_are_for_10(tmp_path: Path) -> None:
+    made = source(Words(), calibration=None, checks=None, example_inputs=torch.tensor([[1, 2, 3, 15]]))
+    old, _, _ = opened(export(made, target("jetson-orin-nano-fp32"), tmp_path))
+    new, _, _ = opened(export(made, target("jetson-thor-fp32"), tmp_path))
+    for bundle, dtype in ((old, "int32"), (new, "int64")):
+        assert [bundle.manifest.inputs[0].dtype, bundle.manifest.outputs[1].dtype] == [dtype, dtype]
+        assert np.load(bundle.file("golden/input_0.npy")).dtype == dtype
+        assert bundle.manifest.parity["sqnr_db"] > 100
+    beyond = source(Words(), calibration=None, checks=None, example_inputs=torch.tensor([[2**40]]))
+    with pytest.raises(ExportError, match="no integers beyond int32"):
+        export(beyond, target("jetson-orin-nano-fp32"), tmp_path)
+
+
+def test_float64_is_refused(tmp_path: Path) -> None:
+    x = torch.ones(1, 4).double()
+    made = source(torch.nn.Linear(4, 2).double(), calibration=None, checks=None, example_inputs=x)
+    with pytest.raises(ExportError, match=r"input 'input' is float64; .* with \.float\(\)"):
+        export(made, target("jetson-orin-nano-fp32"), tmp_path)
+
+
+class Odd(torch.nn.Module):
+    """An operator that ONNX has and TensorRT does not."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.det(x)
+
+
+def test_an_operator_that_tensorrt_lacks_is_named_with_what_to_do(tmp_path: Path) -> None:
+    made = source(Odd(), (1, 3, 3), calibration=None, checks=None)
+    log = tmp_path / "log.txt"
+    with pytest.raises(
+        ExportError, match=r"would reject the model: operator: Det /Det TensorRT's parser does not know"
+    ):
+        export(made, target("jetson-orin-nano-fp32"), tmp_path, log=log)
+    assert "operator: Det" in log.read_text()
