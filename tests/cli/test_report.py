@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -145,3 +147,32 @@ def test_a_full_disk_leaves_the_old_report_whole_and_the_others_written(call: Ca
     assert page.read_text() == "the old one"
     assert [path.name for path in full_disk.iterdir()] == ["page.html"]
     assert Path("a.md").read_text().startswith("# ")
+
+
+@pytest.mark.slow
+def test_mlflow_has_verdict_figures_and_the_whole_document(program: Call) -> None:
+    """MLflow's own client, into a database of its own."""
+    path = kept("trial.json", 13 * MS)
+    said = program("report", path, "--mlflow", "sqlite:///runs.db", "--no-history")
+    assert said.code == 0, said.err
+    with closing(sqlite3.connect("runs.db")) as database:
+        metrics = dict(database.execute("select key, value from metrics"))
+        tags = dict(database.execute("select key, value from tags"))
+        ((status, place),) = database.execute("select status, artifact_uri from runs").fetchall()
+    assert metrics["latency_p50_seconds"] == pytest.approx(0.013, rel=0.05)
+    assert metrics["latency_p50_seconds.low"] < metrics["latency_p50_seconds"] < metrics["latency_p50_seconds.high"]
+    assert metrics["size_bytes"] == 5_000_000
+    assert (tags["seatrial.outcome"], tags["seatrial.device"], status) == ("FAIL", "lab-pi", "FAILED")
+    document = json.loads((Path(place.removeprefix("file://")) / "verdict.json").read_text())
+    assert document["verdict"]["outcome"] == "FAIL"
+
+
+@pytest.mark.slow
+def test_an_mlflow_that_can_not_be_reached_is_said_and_keeps_its_password_to_itself(program: Call) -> None:
+    once = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    uri = "http://me:s3cret@127.0.0.1:1"
+    said = program("report", kept("trial.json"), "--mlflow", uri, "--markdown", "a.md", "--no-history", **once)
+    assert said.code == 3
+    assert "MLflow at" in said.err
+    assert "s3cret" not in said.err + said.out
+    assert Path("a.md").exists()

@@ -101,4 +101,6 @@ def _labels(model: str, target: str, device: str, stamp: str) -> str:
 
 def _escaped(text: str) -> str:
     line = "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+    # GitLab takes the rest of a line from any # on for a comment, also within quotes.
+    line = line.replace("#", "\N{FULLWIDTH NUMBER SIGN}")
     return line.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

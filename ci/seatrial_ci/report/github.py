@@ -15,6 +15,7 @@ from seatrial_targets.errors import HarnessError
 
 # A summary over 1 MiB is dropped without failing the job, and all steps of a job share their page.
 MOST_SUMMARY_BYTES = 1024 * 1024 - 1024
+LEAST_SUMMARY_BYTES = 1000
 MOST_COMMENT_BYTES = 65_000  # the API takes 65,536 characters
 MOST_ANNOTATIONS = 10  # of each kind, per step: GitHub shows no more
 LEVELS = {Outcome.FAIL: "error", Outcome.INVALID: "error", Outcome.INCONCLUSIVE: "warning"}
@@ -51,14 +52,19 @@ def comment_marker(name: str) -> str:
 def write_summary(
     judgements: Sequence[Judgement], policy: PolicyVerdict | None, environment: Mapping[str, str]
 ) -> bool:
-    """Append the step summary where GitHub Actions reads it; nothing happens elsewhere. Raises HarnessError."""
+    """Append the step summary where GitHub Actions reads it; nothing happens elsewhere, or when the page is full.
+
+    A page that other steps of the job have filled would be dropped whole. Raises HarnessError.
+    """
     place = environment.get("GITHUB_STEP_SUMMARY")
     if environment.get("GITHUB_ACTIONS") != "true" or not place:
         return False
     path = Path(place)
     try:
-        there = path.stat().st_size if path.exists() else 0
-        text = summary(judgements, policy, max(1000, MOST_SUMMARY_BYTES - there), "folded")
+        room = MOST_SUMMARY_BYTES - (path.stat().st_size if path.exists() else 0)
+        if room < LEAST_SUMMARY_BYTES:
+            return False
+        text = summary(judgements, policy, room, "folded")
         with path.open("a", encoding="utf-8") as stream:
             stream.write(text)
     except OSError as error:

@@ -32,6 +32,8 @@ def junit(judgements: Sequence[Judgement]) -> str:
     for suite, each in zip(suites, judgements, strict=True):
         suite.time = _duration(each.trial)
     xml.time = round(sum(suite.time for suite in suites), 3)
+    # Jenkins' schema has it on suites alone, and its xUnit plugin refuses what does not keep to that schema.
+    xml._elem.attrib.pop("skipped", None)
     return bytes(xml.tostring()).decode()  # type: ignore[no-untyped-call]
 
 

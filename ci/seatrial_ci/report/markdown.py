@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Literal
 
 from seatrial_ci.gate.verdict import Check, Outcome, PolicyVerdict, Verdict, worst
@@ -54,8 +55,18 @@ def summary(
     if policy is None and len(judgements) == 1 and (trial := judgements[0].trial) is not None:
         return markdown(judgements[0].verdict, trial, most_bytes, evidence, known.get(trial.id))
     across = variants(judgements)
-    parts = [*overview(judgements, policy), *([] if across.absent else _exhibit(across, "##")), *_folded(judgements)]
-    return bounded("\n".join(parts) + "\n", most_bytes)
+    parts = chain(overview(judgements, policy), () if across.absent else _exhibit(across, "##"), _folded(judgements))
+    return bounded("\n".join(_enough(parts, most_bytes)) + "\n", most_bytes)
+
+
+def _enough(parts: Iterable[str], most_bytes: int) -> Iterator[str]:
+    """Yield parts until there are more than will be kept: a large family must not be written out to be cut."""
+    made = 0
+    for part in parts:
+        yield part
+        made += len(part.encode()) + 1
+        if made > most_bytes:
+            return
 
 
 def overview(judgements: Sequence[Judgement], policy: PolicyVerdict | None) -> Iterator[str]:

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from seatrial_ci.baselines.storage import without_secret
 from seatrial_ci.judgement import Judgement
 from seatrial_ci.report.document import as_json
@@ -31,7 +33,7 @@ def log_mlflow(judgements: Sequence[Judgement], uri: str, experiment: str = EXPE
         found = client.get_experiment_by_name(experiment)
         number = found.experiment_id if found else client.create_experiment(experiment)
         return tuple(_log(client, number, each) for each in judgements)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
         text = without_secret(str(error)).splitlines()[0][:300]
         raise HarnessError(f"MLflow at {without_secret(uri)}: {text}; the verdict itself stands") from error
 

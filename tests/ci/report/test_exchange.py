@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 
 import jsonschema
@@ -130,7 +131,18 @@ def test_any_name_survives_openmetrics(name: str) -> None:
     (each, *_) = [
         f for f in text_string_to_metric_families(openmetrics([judged(name)])) if f.name.endswith("p50_seconds")
     ]
-    assert each.samples[0].labels["device"] == "".join(c if c.isprintable() or c == "\n" else "�" for c in name)
+    shown = "".join(c if c.isprintable() or c == "\n" else "�" for c in name).replace("#", "＃")
+    assert each.samples[0].labels["device"] == shown
+
+
+@pytest.mark.parametrize("name", ["lab pi #1", 'a"b', "it's", "back\\slash", "$HOME `x`", HOSTILE])
+def test_gitlab_reads_every_line(name: str) -> None:
+    """As its parser does (gitlab, ee/lib/gitlab/ci/parsers/metrics): no comment, then two words as a shell's."""
+    text = openmetrics([judged(name), missing()])
+    lines = [line for line in (re.sub("#.*$", "", each) for each in text.splitlines()) if line.strip()]
+    words = [shlex.split(line) for line in lines]
+    assert all(len(found) == 2 and float(found[1]) >= 0 for found in words)
+    assert len({found[0] for found in words}) == len(words) == len([x for x in text.splitlines() if x[0] != "#"])
 
 
 def test_a_stamp_is_in_every_format() -> None:
@@ -212,6 +224,17 @@ def test_the_step_summary_is_appended_only_on_github(tmp_path: Path) -> None:
     with pytest.raises(HarnessError, match="step summary"):
         write_summary([judged()], None, {**environment, "GITHUB_STEP_SUMMARY": str(tmp_path)})
     assert os.environ.get("GITHUB_STEP_SUMMARY") != str(place)
+
+
+@pytest.mark.parametrize("there", [0, 500_000, 1_040_000, 1_047_400, 1_048_576])
+def test_a_step_summary_never_makes_the_page_too_large(tmp_path: Path, there: int) -> None:
+    place = tmp_path / "summary.md"
+    place.write_bytes(b"x" * there)
+    found, policy = several()
+    written = write_summary(found * 300, policy, {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(place)})
+    assert written == (there < 1_046_000)
+    assert place.stat().st_size <= 1024 * 1024
+    assert not written or "Cut here" in place.read_text()[-200:]
 
 
 def _unescaped(text: str) -> str:

@@ -1,3 +1,4 @@
+import re
 from xml.etree import ElementTree
 
 from junitparser import Error, Failure, JUnitXml, Skipped
@@ -33,12 +34,31 @@ def test_each_outcome_has_its_kind(maker):
 
 def test_counts_are_those_of_the_checks(maker):
     root = ElementTree.fromstring(junit(judged(*verdict_with(maker))).encode())
-    assert {key: root.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "4",
-        "failures": "1",
-        "errors": "1",
-        "skipped": "1",
-    }
+    counts = {"tests": "4", "failures": "1", "errors": "1"}
+    assert {key: root.get(key) for key in counts} == counts
+    assert {key: root.find("testsuite").get(key) for key in (*counts, "skipped")} == counts | {"skipped": "1"}
+
+
+# What Jenkins' xUnit plugin validates against (jenkinsci/xunit-plugin, junit-10.xsd): element to attributes, children.
+JENKINS = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": ({"name", "time", "tests", "failures", "errors", "skipped"}, {"testcase", "properties"}),
+    "testcase": ({"name", "time", "classname"}, {"failure", "error", "skipped", "system-out"}),
+    "properties": (set(), {"property"}),
+    "property": ({"name", "value"}, set()),
+    **dict.fromkeys(("failure", "error", "skipped"), ({"message", "type"}, set())),
+    "system-out": (set(), set()),
+}
+
+
+def test_jenkins_schema_allows_all_of_it(maker):
+    root = ElementTree.fromstring(junit(judged(*verdict_with(maker))).encode())
+    assert root.tag == "testsuites"
+    for element in root.iter():
+        attributes, children = JENKINS[element.tag]
+        assert set(element.attrib) <= attributes
+        assert {child.tag for child in element} <= children
+        assert re.fullmatch(r"\d+(\.\d{1,3})?", element.get("time", "0"))
 
 
 def test_a_stamp_is_in_every_name(maker):
