@@ -48,7 +48,7 @@ def _split(logs: Floats, begin: int, alpha: float, rng: np.random.Generator) -> 
     """Yield (index, p) of the best split of a segment, if it is one, and of those within its halves."""
     if logs.size < 2 * LEAST:
         return
-    ranks = np.argsort(np.argsort(logs, kind="stable"), kind="stable").astype(np.float64)
+    ranks = _ranks(logs)
     at, size = _best(ranks)
     permuted = rng.permuted(np.tile(ranks, (PERMUTATIONS, 1)), axis=1)
     p = (1 + int((_scores(permuted).max(axis=1) >= size).sum())) / (PERMUTATIONS + 1)
@@ -57,6 +57,13 @@ def _split(logs: Floats, begin: int, alpha: float, rng: np.random.Generator) -> 
     yield begin + at, p
     yield from _split(logs[:at], begin, alpha, rng)
     yield from _split(logs[at:], begin + at, alpha, rng)
+
+
+def _ranks(values: Floats) -> Floats:
+    """Return ranks from 1; equal values share their mean rank, or their order in time would look like a change."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    return ranks
 
 
 def _best(ranks: Floats) -> tuple[int, float]:

@@ -60,11 +60,12 @@ def _pooled_sd(logs: Sequence[np.ndarray[Any, Any]]) -> float:
     return math.sqrt(squares / sum(x.size - 1 for x in logs))
 
 
-def run_interval(figures: ArrayLike, alpha: float) -> RunInterval:
-    """Return exp(m +- t(1 - alpha, n - 1) s / sqrt(n)) of the logs of shape (n,) positive per-run figures.
+def run_interval(figures: ArrayLike, alpha: float, beta: float | None = None) -> RunInterval:
+    """Return exp(m +- t(1 - level, n - 1) s / sqrt(n)) of the logs of shape (n,) positive per-run figures.
 
-    Each bound is one-sided at 1 - alpha, so both together are a two-sided 1 - 2 alpha interval. The log scale makes
-    noise relative and keeps bounds positive. Student's t-interval. Raises ValueError for n < 2 or figures <= 0.
+    The lower bound is one-sided at 1 - alpha, the upper at 1 - beta (alpha, where it is None), so that with one level
+    both together are a two-sided 1 - 2 alpha interval. The log scale makes noise relative and keeps bounds positive.
+    Student's t-interval. Raises ValueError for n < 2 or figures <= 0.
     """
     x = np.asarray(figures, dtype=np.float64)
     if x.size < 2:
@@ -75,6 +76,6 @@ def run_interval(figures: ArrayLike, alpha: float) -> RunInterval:
         return RunInterval(float(x[0]), float(x[0]), float(x[0]), 0.0, x.size)
     logs = np.log(x)
     sd = float(logs.std(ddof=1))
-    half = float(stdtrit(x.size - 1, 1 - alpha)) * sd / math.sqrt(x.size)
+    below, above = (float(stdtrit(x.size - 1, 1 - p)) * sd / math.sqrt(x.size) for p in (alpha, beta or alpha))
     mean = float(logs.mean())
-    return RunInterval(math.exp(mean), math.exp(mean - half), math.exp(mean + half), sd, x.size)
+    return RunInterval(math.exp(mean), math.exp(mean - below), math.exp(mean + above), sd, x.size)

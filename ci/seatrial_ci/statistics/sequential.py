@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from seatrial_ci.statistics.mde import minimum_detectable_effect
+from seatrial_ci.statistics.order import without_order
 from seatrial_ci.statistics.trimmed import trimmed_mean
 
 Decision = Literal["fail", "pass", "go on", "inconclusive"]
@@ -42,7 +43,10 @@ class SequentialRule:
 
 @dataclass(frozen=True)
 class Look:
-    """What one look saw, on the log scale: trimmed mean, its bounds, sd of the pairs, least detectable effect."""
+    """What one look saw, on the log scale: trimmed mean, its bounds, sd of the pairs, least detectable effect.
+
+    ``sd`` is without the effect of the order where that was taken out.
+    """
 
     pairs: int
     decision: Decision
@@ -68,15 +72,16 @@ class Replay:
         return self.looks[-1].decision if self.looks else "go on"
 
 
-def look_at(log_ratios: ArrayLike, rule: SequentialRule) -> Look:
+def look_at(log_ratios: ArrayLike, rule: SequentialRule, order: ArrayLike | None = None) -> Look:
     """Judge exactly the given pairs, shape (pairs,), as one look of ``rule``.
 
     FAIL when the one-sided lower bound at 1 - alpha / looks exceeds ln(1 + ignore), PASS when the upper bound at
     1 - beta / looks is below ln(1 + margin). By Bonferroni's inequality the errors over all looks stay below alpha
-    and beta. Raises ValueError for too few pairs.
+    and beta. ``order`` is +1 for pairs in which the candidate came first, -1 for the others (see `without_order`).
+    Raises ValueError for too few pairs.
     """
-    x = np.asarray(log_ratios, dtype=np.float64)
-    t = trimmed_mean(x)
+    x, lost = without_order(log_ratios, order)
+    t = trimmed_mean(x, lost=lost)
     alpha, beta = rule.alpha / len(rule.looks), rule.beta / len(rule.looks)
     low, high = t.bounds(alpha, beta)
     ignore, margin = rule.limits
@@ -87,18 +92,19 @@ def look_at(log_ratios: ArrayLike, rule: SequentialRule) -> Look:
     elif high < margin:
         decision = "pass"
     mde = minimum_detectable_effect(t.se, t.df, alpha, rule.beta, ignore)
-    return Look(x.size, decision, t.mean, low, high, float(x.std(ddof=1)), t.se, mde)
+    return Look(x.size, decision, t.mean, low, high, float(x.std(ddof=1 + lost)), t.se, mde)
 
 
-def replay(log_ratios: ArrayLike, rule: SequentialRule) -> Replay:
+def replay(log_ratios: ArrayLike, rule: SequentialRule, order: ArrayLike | None = None) -> Replay:
     """Judge shape (pairs,) log-ratios, in the order measured, look by look, and stop at the first that decides.
 
     Pairs beyond that look are not used: recorded data so give what the live gate gave.
     """
     x = np.asarray(log_ratios, dtype=np.float64)
+    firsts = None if order is None else np.asarray(order, dtype=np.float64)
     looks: list[Look] = []
     for pairs in _looks_within(rule.looks, x.size):
-        looks.append(look_at(x[:pairs], rule))
+        looks.append(look_at(x[:pairs], rule, None if firsts is None else firsts[:pairs]))
         if looks[-1].decision != "go on":
             return Replay(tuple(looks), x.size)
     following = rule.next_look(x.size)

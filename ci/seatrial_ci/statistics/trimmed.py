@@ -29,18 +29,19 @@ class TrimmedMean:
         )
 
 
-def trimmed_mean(values: ArrayLike, trim: float = TRIM) -> TrimmedMean:
+def trimmed_mean(values: ArrayLike, trim: float = TRIM, lost: int = 0) -> TrimmedMean:
     """Return the mean of shape (n,) values without the g = floor(trim n) least and greatest, with Yuen's error.
 
     se = s_w sqrt((n - 1) / (h (h - 1))), where s_w is the sd (ddof 1) of the winsorized values and h = n - 2 g;
     df = h - 1 (K. K. Yuen, The two-sample trimmed t for unequal population variances, Biometrika 61, 1974).
-    Raises ValueError when fewer than 2 values are left.
+    ``lost`` counts what was estimated from the values and taken out of them before: the spread is then of ddof
+    1 + lost, and df = h - 1 - lost, as in a regression. Raises ValueError when fewer than 2 + lost values are left.
     """
     x = np.sort(np.asarray(values, dtype=np.float64))
     n = x.size
     g = int(trim * n)
     h = n - 2 * g
-    if h < 2:
-        raise ValueError(f"{n} values; at least 2 must be left after trimming")
-    spread = float(np.clip(x, x[g], x[n - g - 1]).std(ddof=1))
-    return TrimmedMean(float(x[g : n - g].mean()), spread * math.sqrt((n - 1) / (h * (h - 1))), h - 1, n)
+    if h < 2 + lost:
+        raise ValueError(f"{n} values; at least {2 + lost} must be left after trimming")
+    spread = float(np.clip(x, x[g], x[n - g - 1]).std(ddof=1 + lost))
+    return TrimmedMean(float(x[g : n - g].mean()), spread * math.sqrt((n - 1) / (h * (h - 1))), h - 1 - lost, n)
