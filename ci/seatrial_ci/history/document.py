@@ -11,7 +11,7 @@ from seatrial_ci.history.models import SamplesRow
 from seatrial_ci.history.samples import Packed, pack, unpack
 from seatrial_runner.records import Run, Trial
 
-CHANNELS = ("wall_ns", "cpu_ns")
+CHANNELS = ("wall_ns", "cpu_ns", "gpu_ns", "h2d_ns", "d2h_ns", "enqueue_ns", "at_ns")
 
 
 def strip(trial: Trial) -> bytes:

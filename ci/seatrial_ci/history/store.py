@@ -15,10 +15,11 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from seatrial_ci.gate.verdict import Verdict
 from seatrial_ci.history.connection import default_path, engine_of, explained, shown, url_of
 from seatrial_ci.history.document import restore, same, strip
-from seatrial_ci.history.entries import Entry, entries, entry, latest_outcome
+from seatrial_ci.history.entries import Entry, entries, entry, latest_outcome, narrowed
 from seatrial_ci.history.figures import Point, points
 from seatrial_ci.history.models import (
     SCHEMA_VERSION,
+    Artifact,
     Base,
     DeviceRow,
     LabelRow,
@@ -148,19 +149,31 @@ class History:
         with self._session() as session:
             return tuple(Verdict.model_validate_json(document) for document in session.scalars(query))
 
-    def calibration(self, device: str) -> Trial | None:
-        """Return the latest finished A/A trial (a bundle against itself) on ``device``, or None."""
-        same_bundle = TrialRow.candidate_digest == TrialRow.baseline_digest
+    def calibrations(
+        self, device: str, candidate: str | None = None, target: str | None = None, limit: int = 5
+    ) -> Iterator[Trial]:
+        """Yield the latest finished A/A trials (a bundle against itself) on ``device``, newest first.
+
+        ``candidate`` and ``target`` are those of the bundle: noise is that of a model on a device. A damaged trial is
+        left out.
+        """
         query = (
             select(TrialRow.id)
             .join(DeviceRow, TrialRow.device_id == DeviceRow.id)
-            .where(same_bundle, TrialRow.status == "ok", DeviceRow.name == device)
+            .join(Artifact, TrialRow.candidate_digest == Artifact.digest)
+            .where(TrialRow.candidate_digest == TrialRow.baseline_digest, TrialRow.status == "ok")
             .order_by(TrialRow.started_unix_ns.desc())
-            .limit(1)
+            .limit(limit)
         )
+        query = narrowed(query, {"device": device, "candidate": candidate, "target": target})
         with self._session() as session:
-            found = session.scalar(query)
-        return self.trial(found) if found else None
+            found = session.scalars(query).all()
+        for identifier in found:
+            try:
+                trial = self.trial(identifier)
+            except HarnessError:
+                continue
+            yield trial
 
     def outcome_of(self, digest: str, device: str) -> tuple[str, str] | None:
         """Return (outcome, trial id) of the latest verdict on the bundle ``digest`` on ``device``; None without one.

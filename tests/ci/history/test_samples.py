@@ -30,3 +30,12 @@ def test_damage_is_an_error(change):
 def test_nothing_is_packed_too():
     assert unpack(pack([])) == []
     assert isinstance(pack([]), Packed)
+
+
+def test_all_samples_of_an_arm_are_channels():
+    """A series that is not one would swell the document, and be missed by the retention of samples."""
+    from seatrial_ci.history.document import CHANNELS
+    from seatrial_runner.records import ArmResult
+
+    series = {name for name, field in ArmResult.model_fields.items() if name.endswith("_ns") and field.default == ()}
+    assert series == set(CHANNELS)

@@ -227,16 +227,17 @@ def test_the_figures_of_a_trial_are_points(history, maker):
     assert [point.trial_id for point in history.series("latency_p50", limit=1)] == ["two"]
 
 
-def test_the_latest_calibration_is_the_latest_trial_of_a_bundle_against_itself(history, maker):
+def test_calibrations_are_trials_of_a_bundle_against_itself(history, maker):
     same = maker.trial().bundles["candidate"]
     aa = {"candidate": same, "baseline": same}
     history.add(maker.trial(id="plain", started_unix_ns=9))
-    assert history.calibration("lab-pi") is None
+    assert list(history.calibrations("lab-pi")) == []
     history.add(maker.trial(id="old", started_unix_ns=1, bundles=aa))
     history.add(maker.trial(id="new", started_unix_ns=2, bundles=aa))
     history.add(maker.trial(id="broken", started_unix_ns=3, bundles=aa, status="timeout"))
-    assert history.calibration("lab-pi").id == "new"
-    assert history.calibration("phone") is None
+    assert [trial.id for trial in history.calibrations("lab-pi")] == ["new", "old"]
+    assert [trial.id for trial in history.calibrations("lab-pi", "net-int8", "generic-arm64", 1)] == ["new"]
+    assert list(history.calibrations("lab-pi", "other")) == list(history.calibrations("phone")) == []
 
 
 def test_what_the_latest_gate_of_a_bundle_said(history, maker):

@@ -49,7 +49,9 @@ def test_all_that_was_kept_is_still_there(old: str) -> None:
         assert [entry.trial_id for entry in history.list()] == ["old-2", "old-1"]
         trial = history.trial("old-1")
         assert len(trial.of("duet")) == 8
-        assert history.verdicts("old-1") == (judge(trial, Budgets()),)
+        (verdict,) = history.verdicts("old-1")
+        assert (verdict.rule, verdict.outcome) == ("sequential-trimmed-t/1", "PASS")
+        assert verdict.checks[0].value == judge(trial, Budgets()).checks[0].value
         assert history.add(trial.model_copy(update={"id": "new"}), labels={"branch": "main"})
 
 
