@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy as np
 from seatrial_ci.statistics.duet import duet_log_ratio
 from seatrial_ci.statistics.intervals import Floats
 from seatrial_ci.statistics.validity import support_of, thirds_log_ratio
-from seatrial_runner.records import Run, RunKind, Trial, agent_arm
+from seatrial_runner.records import ArmResult, Run, RunKind, Trial, agent_arm
 
 BundleRole = Literal["candidate", "baseline"]
 Comparison = Literal["duet", "separate"]
+SUSTAINED_LEAST_NS = 300 * 10**9
 
 
 @dataclass(frozen=True)
@@ -23,13 +24,14 @@ class Series:
     """One figure per run, shape (runs,), in the order measured, and the runs that they are of.
 
     ``problem`` says why there are none, or why those there are can't be used; ``pending`` is True when it is only
-    that no such run was made yet.
+    that no such run was made yet. ``order`` of pairs is +1 where the candidate came first, else -1.
     """
 
     values: Floats
     runs: tuple[Run, ...] = ()
     problem: str = ""
     pending: bool = False
+    order: tuple[int, ...] = ()
 
 
 def percentiles(trial: Trial, bundle: BundleRole, level: float) -> Series:
@@ -114,6 +116,48 @@ def energies(trial: Trial, bundle: BundleRole) -> Series:
     return _series(trial, trial.of("energy", bundle), figure, "energy")
 
 
+def sustained_latencies(trial: Trial, bundle: BundleRole) -> Series:
+    """Return, in ns, the median of the steady part (see `steady_samples`) of each sustained run of ``bundle``."""
+
+    def figure(run: Run) -> float:
+        return _positive(float(np.median(steady_samples(agent_arm(run, bundle), run.index))), run)
+
+    return _series(trial, trial.of("sustained", bundle), figure, "sustained")
+
+
+def steady_samples(arm: ArmResult, run_index: int = 0) -> Floats:
+    """Return the inferences of the last fifth of a sustained run's time. Raises ValueError for less than 5 minutes.
+
+    Heat builds up over minutes: what comes before is not what a user gets who goes on.
+    """
+    x = np.asarray(arm.wall_ns, dtype=np.float64)
+    began = np.asarray(arm.at_ns, dtype=np.float64)
+    at = began - began[0] if x.size and began.size == x.size else np.cumsum(x) * arm.stride
+    total = float(at[-1]) if x.size else 0.0
+    if total < SUSTAINED_LEAST_NS:
+        raise ValueError(
+            f"run {run_index} lasted {total / 1e9:.0f} s; heat takes at least {SUSTAINED_LEAST_NS // 10**9}"
+        )
+    return x[at >= 0.8 * total]
+
+
+def fallback_ops(trial: Trial, bundle: BundleRole) -> Series:
+    """Return how many operators of ``bundle`` ran elsewhere than its target promises, for each run that tells."""
+    found = [(run, count) for run in trial.runs if (count := _fallbacks(run, bundle)) is not None]
+    why = _why(trial, "fallback_ops") or _why(trial, "profile") or "no run told which unit ran which operator"
+    values = np.asarray([float(count) for _, count in found])
+    return Series(values, tuple(run for run, _ in found), problem="" if found else why)
+
+
+def _fallbacks(run: Run, bundle: BundleRole) -> int | None:
+    """None where nothing was told, or nothing is promised: then nothing can be called a fallback."""
+    if not run.counts or run.result is None:
+        return None
+    arm = next((arm for arm, name in run.arms.items() if name == bundle), None)
+    layers = run.result.arms[arm].layers if arm in run.result.arms else None
+    return len(layers.fallbacks) if layers and layers.promised and layers.layers else None
+
+
 def comparison_of(trial: Trial) -> Comparison:
     """Return how the two bundles of ``trial`` are compared: run by run only where that was measured, and no duet."""
     kinds = {run.kind for run in trial.runs}
@@ -131,7 +175,8 @@ def duet_log_ratios(trial: Trial) -> Series:
             raise ValueError(f"run {run.index}: {error}") from None
 
     runs = tuple(run for run in trial.of("duet") if len(set(run.arms.values())) == 2)
-    return _series(trial, runs, figure, "duet")
+    order = tuple(1 if run.arms.get(run.first) == "candidate" else -1 for run in runs)
+    return replace(_series(trial, runs, figure, "duet"), order=order)
 
 
 def separate_log_ratios(trial: Trial) -> Series:
@@ -148,7 +193,8 @@ def separate_log_ratios(trial: Trial) -> Series:
     pairs = _pairs(sides[0].runs, sides[1].runs)
     ratios = [math.log(p50[c.index] / p50[b.index]) for c, b in pairs]
     problem = "" if pairs else "no pair of separate runs was completed"
-    return Series(np.asarray(ratios), tuple(c for c, _ in pairs), problem, pending=not pairs)
+    order = tuple(1 if c.index < b.index else -1 for c, b in pairs)
+    return Series(np.asarray(ratios), tuple(c for c, _ in pairs), problem, pending=not pairs, order=order)
 
 
 def _pairs(candidates: Iterable[Run], baselines: Iterable[Run]) -> list[tuple[Run, Run]]:

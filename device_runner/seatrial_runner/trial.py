@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,10 @@ class TrialRunner:
     def so_far(self) -> Trial:
         """Return the trial with the runs made up to now."""
         return self.trial.model_copy(update={"runs": tuple(self.runs)})
+
+    def note(self, texts: Iterable[str]) -> None:
+        """Add notes to the trial, each once."""
+        self.trial = self.trial.model_copy(update={"notes": tuple(dict.fromkeys((*self.trial.notes, *texts)))})
 
     def measure(self) -> None:
         """Make the runs that every trial has: memory, solo (the two bundles taking turns), energy."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seatrial_targets.errors import SeatrialError
     from seatrial_targets.profile import TargetProfile
 
-    from .api import bench, compress, export, gate, judge_file
+    from .api import bench, calibrate, compress, export, gate, judge_file
     from .policies import gate_policy, judge_policy_files
     from .source import ModelSource, load_source
     from .verify.tensorrt.files import lint
@@ -36,6 +36,7 @@ _HOMES = {
     "Trial": "seatrial_runner.records",
     "Verdict": "seatrial_ci.gate",
     "bench": "seatrial.api",
+    "calibrate": "seatrial.api",
     "compress": "seatrial.api",
     "export": "seatrial.api",
     "gate": "seatrial.api",
@@ -57,6 +58,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "bench",
+    "calibrate",
     "compress",
     "export",
     "gate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from seatrial_ci.gate import GateSettings, Verdict
+    from seatrial_ci.history import History
     from seatrial_runner.bundle import Bundle
     from seatrial_runner.plan import Event, Plan
-    from seatrial_runner.records import Trial
+    from seatrial_runner.records import BundleName, Trial
+    from seatrial_runner.trial import TrialRunner
     from seatrial_targets.budgets import Budgets
     from seatrial_targets.inventory import Device
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     OnStage = Callable[[str], None]
 
 M = TypeVar("M", bound="BaseModel")
+CALIBRATION_RUNS = 10
 
 
 def export(
@@ -150,34 +154,61 @@ def gate(
     device: str,
     budgets: Path | None = None,
     *,
+    baselines: Path | str | None = None,
+    history: History | None = None,
     inventory: Path | None = None,
     plan: Mapping[str, Any] | None = None,
     settings: GateSettings | None = None,
     out: Path | None = None,
     resume: bool = False,
     on_event: OnEvent | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[Trial, Verdict]:
     """Measure a candidate, beside a baseline if there is one, until budgets and comparison are decided; judge it.
 
-    Without ``budgets`` (a YAML file) those of the candidate's target hold. Raises as `bench` does.
+    ``baseline`` is a bundle's path, or a reference such as ``branch:main`` into the store ``baselines``. Without
+    ``budgets`` (a YAML file) those of the candidate's target hold. ``history`` is asked whether the baseline failed its
+    own gate, and what the device's calibration can show; nothing is added to it. ``tell`` gets the plan and each look,
+    in words. What can't be answered is refused before anything is measured: UserError. Raises as `bench` does.
     """
     from seatrial_ci.gate import GateSettings, judge
-    from seatrial_ci.gate.live import measure_until_decided
-    from seatrial_ci.gate.plan import check_stated, enough
-    from seatrial_runner.bundle import Bundle
-    from seatrial_runner.plan import quiet
-    from seatrial_runner.trial import open_trial
+    from seatrial_ci.gate.before import Known, check_before, look_up
+    from seatrial_ci.gate.live import measure_until_decided, silent
 
-    bundles = {"candidate": Bundle.open(candidate)} | ({"baseline": Bundle.open(baseline)} if baseline else {})
+    from .pairing import open_pair
+
+    bundles = open_pair(candidate, baseline, baselines)
     limits = _budgets(budgets, bundles["candidate"])
     if baseline is None and not limits.model_dump(exclude_defaults=True):
         raise UserError("nothing to judge: give a budgets file with at least one limit, or a baseline")
     settings = settings or GateSettings()
-    check_stated(limits, bundles["candidate"])
+    sides = bundles["candidate"], bundles.get("baseline")
+    known = look_up(history, *sides, device) if history else Known()
+    notes = check_before(*sides, limits, settings, known)
+    with _open_gate(_device(device, inventory), bundles, limits, settings, plan, out, resume, on_event) as runner:
+        runner.note(notes)
+        measure_until_decided(runner, limits, settings, tell or silent)
+    return runner.trial, judge(runner.trial, limits, settings)
+
+
+def _open_gate(
+    device: Device,
+    bundles: Mapping[BundleName, Bundle],
+    limits: Budgets,
+    settings: GateSettings,
+    plan: Mapping[str, Any] | None,
+    out: Path | None,
+    resume: bool,
+    on_event: OnEvent | None,
+) -> AbstractContextManager[TrialRunner]:
+    from seatrial_ci.gate.plan import enough
+    from seatrial_runner.plan import quiet
+    from seatrial_runner.trial import open_trial
+
     wanted = _plan(bundles["candidate"], {"comparison": settings.comparison} | dict(plan or {}))
-    with open_trial(
-        _device(device, inventory),
-        bundles,  # type: ignore[arg-type]
+    return open_trial(
+        device,
+        bundles,
         enough(wanted, limits, plan or {}),
         out=out,
         resume=resume,
@@ -188,13 +219,55 @@ def gate(
             "budgets": limits.model_dump(mode="json", by_alias=True, exclude_unset=True),
             "gate": settings.model_dump(mode="json"),
         },
+    )
+
+
+def calibrate(
+    bundle: Path | str,
+    device: str,
+    *,
+    pairs: int = 32,
+    inventory: Path | None = None,
+    plan: Mapping[str, Any] | None = None,
+    out: Path | None = None,
+    resume: bool = False,
+    on_event: OnEvent | None = None,
+) -> Trial:
+    """Measure a bundle beside itself (A/A) and return the trial: what differs in it is the noise of the device.
+
+    `seatrial_ci.gate.calibration` tells the noise of each metric and what it lets one see. ``pairs`` is how many duets
+    (or pairs of separate runs) are made; ten solo runs of either side, unless ``plan`` says otherwise. Raises as
+    `bench` does.
+    """
+    from seatrial_runner.bundle import Bundle
+    from seatrial_runner.plan import quiet
+    from seatrial_runner.trial import open_trial
+
+    opened = Bundle.open(bundle)
+    with open_trial(
+        _device(device, inventory),
+        {"candidate": opened, "baseline": opened},
+        _plan(opened, {"solo_runs": CALIBRATION_RUNS} | dict(plan or {})),
+        out=out,
+        resume=resume,
+        on_event=on_event or quiet,
+        version=__version__,
     ) as runner:
-        measure_until_decided(runner, limits, settings)
-    return runner.trial, judge(runner.trial, limits, settings)
+        runner.measure()
+        runner.pairs(pairs)
+    return runner.trial
 
 
-def judge_file(trial: Path, budgets: Path | None = None, settings: GateSettings | None = None) -> tuple[Trial, Verdict]:
-    """Judge a recorded trial without a device. Without ``budgets`` and ``settings``, those it was measured for hold."""
+def judge_file(
+    trial: Path,
+    budgets: Path | None = None,
+    settings: GateSettings | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> tuple[Trial, Verdict]:
+    """Judge a recorded trial without a device. Without ``budgets`` and ``settings``, those it was measured for hold.
+
+    ``changes`` are fields of `GateSettings` that are changed in either.
+    """
     from seatrial_ci.gate import GateSettings, judge, load_trial
     from seatrial_targets.budgets import Budgets
     from seatrial_targets.located import load
@@ -202,7 +275,7 @@ def judge_file(trial: Path, budgets: Path | None = None, settings: GateSettings 
     recorded = load_trial(trial)
     limits = load(budgets, Budgets) if budgets else _recorded(trial, Budgets, recorded.settings.get("budgets", {}))
     settings = settings or _recorded(trial, GateSettings, recorded.settings.get("gate", {}))
-    return recorded, judge(recorded, limits, settings)
+    return recorded, judge(recorded, limits, settings.model_copy(update=dict(changes or {})))
 
 
 def _recorded(trial: Path, model: type[M], kept: Any) -> M:

@@ -33,6 +33,9 @@ TABLE = {
     "export": Entry("seatrial.commands.export:export", "Export a model for a target, as a bundle"),
     "lint": Entry("seatrial.commands.lint:lint", "Check an ONNX file by the rules of TensorRT"),
     "bench": Entry("seatrial.commands.bench:bench", "Measure bundles on a device"),
+    "calibrate": Entry(
+        "seatrial.commands.calibrate:calibrate", "Measure the noise of a device: a bundle beside itself"
+    ),
     "gate": Entry("seatrial.commands.gate:gate", "Judge a bundle: PASS, FAIL, INCONCLUSIVE or INVALID"),
     "report": Entry("seatrial.commands.report:report", "Write reports of a recorded trial"),
     "history": Entry("seatrial.commands.history:history", "What earlier gates said"),

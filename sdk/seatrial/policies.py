@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,22 +13,24 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from seatrial_ci.gate.verdict import PolicyVerdict
+    from seatrial_ci.history import History
     from seatrial_ci.judgement import Judgement
     from seatrial_ci.policy import Cell, Evidence, Policy
     from seatrial_ci.policy.live import Campaign
     from seatrial_runner.bundle import Bundle
     from seatrial_runner.plan import Event
-    from seatrial_runner.records import BundleName
+    from seatrial_runner.records import BundleName, Trial
 
 OUT = Path("trials")
 
 
 @dataclass(frozen=True)
 class PolicyResult:
-    """The verdict of a policy and, per cell, what it rests on."""
+    """The verdict of a policy and, per cell, what it rests on; ``confirmations`` are the trials of fresh pairs."""
 
     verdict: PolicyVerdict
     judgements: tuple[Judgement, ...]
+    confirmations: tuple[Trial, ...] = ()
 
 
 def gate_policy(
@@ -36,20 +38,24 @@ def gate_policy(
     *,
     inventory: Path | None = None,
     baselines: str | Path | None = None,
+    history: History | None = None,
     plan: Mapping[str, Any] | None = None,
     out: Path | None = None,
     resume: bool = False,
     on_event: Callable[[Event], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> PolicyResult:
     """Measure every model on every device of a policy file (gate.yaml) and judge them together.
 
     Trials are kept in ``out``, by default trials/NAME of the policy. ``baselines`` is the place of the store in which
-    references such as ``branch:main`` are looked up. Everything that can be known to be wrong is said before anything
-    is measured: raises ConfigError, BundleError, UnknownNameError, UserError.
+    references such as ``branch:main`` are looked up; ``history`` and ``tell`` are as for `seatrial.gate`. Everything
+    that can be known to be wrong is said before anything is measured: raises ConfigError, BundleError,
+    UnknownNameError, UserError.
     """
     from seatrial_ci.policy.live import measure_policy
 
-    campaign = _campaign(policy, inventory, baselines, plan, out, resume, on_event)
+    campaign = _campaign(policy, inventory, baselines, plan, out, resume, on_event, history)
+    campaign = replace(campaign, tell=tell or campaign.tell)
     return _result(campaign.policy, campaign.cells, measure_policy(campaign))
 
 
@@ -61,21 +67,21 @@ def _campaign(
     out: Path | None,
     resume: bool,
     on_event: Callable[[Event], None] | None,
+    history: History | None = None,
 ) -> Campaign:
     """Read and check all that can be checked without a device."""
-    from seatrial_ci.gate.plan import check_stated
     from seatrial_ci.policy.live import Campaign
     from seatrial_runner.plan import quiet
     from seatrial_targets import inventory as devices
 
     wanted, cells = read_policy(policy, inventory)
     bundles = {cell.name: open_bundles(cell, baselines) for cell in cells}
-    for opened in bundles.values():
-        check_stated(wanted.budgets(), opened["candidate"])
+    notes = {cell.name: _checked(wanted, cell, bundles[cell.name], len(cells), history) for cell in cells}
     campaign = Campaign(
         policy=wanted,
         cells=cells,
         bundles=bundles,
+        notes=notes,
         inventory=devices.load(inventory),
         out=out or OUT / wanted.name,
         changes=dict(plan or {}),
@@ -86,6 +92,21 @@ def _campaign(
     for cell in cells:
         campaign.plan(cell)
     return campaign
+
+
+def _checked(
+    policy: Policy, cell: Cell, bundles: Mapping[BundleName, Bundle], cells: int, history: History | None
+) -> tuple[str, ...]:
+    """Return what a cell's verdict must note. Raises UserError, which names the cell, for what can't be answered."""
+    from seatrial_ci.gate.before import Known, check_before, look_up
+    from seatrial_ci.policy.judge import screening
+
+    sides = bundles["candidate"], bundles.get("baseline")
+    try:
+        known = look_up(history, *sides, cell.device) if history else Known()
+        return check_before(*sides, policy.budgets(), screening(policy, cells), known)
+    except UserError as error:
+        raise UserError(f"{cell.model} on {cell.device}: {error}") from None
 
 
 def judge_policy_files(policy: Path | str, trials: Sequence[Path], *, inventory: Path | None = None) -> PolicyResult:
@@ -146,18 +167,10 @@ def read_policy(policy: Path | str, inventory: Path | None = None) -> tuple[Poli
 
 def open_bundles(cell: Cell, baselines: str | Path | None = None) -> dict[BundleName, Bundle]:
     """Return the verified bundles of a cell. Raises BundleError, UnknownNameError, UserError, which name the cell."""
-    from seatrial_ci.baselines import Baselines
-    from seatrial_runner.bundle import Bundle
+    from .pairing import open_pair
 
     try:
-        candidate = Bundle.open(cell.candidate)
-        if not cell.baseline:
-            return {"candidate": candidate}
-        name, target = candidate.manifest.name, candidate.manifest.target
-        place: Path | str = cell.baseline
-        if cell.by_reference:
-            place = Baselines.open(baselines).find(cell.baseline, name, target)
-        return {"candidate": candidate, "baseline": Bundle.open(place)}
+        return open_pair(cell.candidate, cell.baseline, baselines)
     except BundleError as error:
         raise BundleError(f"{cell.model} on {cell.device}: {error}") from None
     except UserError as error:
@@ -166,12 +179,13 @@ def open_bundles(cell: Cell, baselines: str | Path | None = None) -> dict[Bundle
 
 def _result(policy: Policy, cells: tuple[Cell, ...], found: dict[str, Evidence]) -> PolicyResult:
     from seatrial_ci.judgement import Judgement
-    from seatrial_ci.policy import judge_policy
+    from seatrial_ci.policy import Evidence, judge_policy
 
     verdict = judge_policy(policy, cells, found)
-    trials = [found[cell.name].trial if cell.name in found else None for cell in cells]
-    pairs = zip(verdict.verdicts, trials, strict=True)
-    return PolicyResult(verdict, tuple(Judgement(each, trial) for each, trial in pairs))
+    evidence = [found.get(cell.name, Evidence()) for cell in cells]
+    pairs = zip(verdict.verdicts, evidence, strict=True)
+    fresh = tuple(each.confirmation for each in evidence if each.confirmation is not None)
+    return PolicyResult(verdict, tuple(Judgement(said, each.trial) for said, each in pairs), fresh)
 
 
 def _bundle_name(cell: Cell) -> str:

@@ -22,6 +22,7 @@ PUBLIC = {
     "Verdict",
     "__version__",
     "bench",
+    "calibrate",
     "compress",
     "export",
     "gate",
@@ -60,7 +61,7 @@ def test_every_error_is_a_seatrial_error_with_an_exit_code() -> None:
         assert kind.exit_code in (2, 3, 130)
 
 
-@pytest.mark.parametrize("name", ["bench", "compress", "gate", "export", "judge_file"])
+@pytest.mark.parametrize("name", ["bench", "calibrate", "compress", "gate", "export", "judge_file"])
 def test_public_functions_are_annotated(name: str) -> None:
     signature = inspect.signature(getattr(seatrial.api, name))
     assert signature.return_annotation is not inspect.Signature.empty

@@ -94,9 +94,10 @@ def judge_measured(
 def judge_limit(metric: Metric, series: Series, limit: float, settings: GateSettings) -> Judged:
     """Judge a series of per-run figures against ``limit``, by the latest look for which there are enough runs.
 
-    FAIL when the lower bound exceeds the limit, PASS when the upper bound does not, each one-sided at
-    1 - alpha / looks, else more runs. By Bonferroni's inequality that holds at whichever look it is judged, so that
-    runs which were made anyway are used. What was not measured is INVALID.
+    FAIL when the lower bound, one-sided at 1 - alpha / looks, exceeds the limit, PASS when the upper one, at
+    1 - beta / looks, does not, else more runs; for a figure that has a least, the other way round. By Bonferroni's
+    inequality that holds at whichever look it is judged, so that runs which were made anyway are used. What was not
+    measured is INVALID.
     """
     looks = [look for look in settings.solo_looks if look >= metric.least_runs] or [metric.least_runs]
     if series.problem:
@@ -107,7 +108,7 @@ def judge_limit(metric: Metric, series: Series, limit: float, settings: GateSett
     if made < looks[0]:
         return Judged(_too_few(metric, series, limit, looks[0]), metric.kind, following - made)
     latest = max(look for look in looks if look <= made)
-    check = _look(metric, series, latest, limit, settings.alpha / len(looks), settings)
+    check = _look(metric, series, latest, limit, len(looks), settings)
     return Judged(check, metric.kind, following - made if check.outcome is Outcome.INCONCLUSIVE else 0)
 
 
@@ -145,8 +146,9 @@ def _stated(name: str, unit: Unit, value: float | None, limit: float, most: bool
     )
 
 
-def _look(metric: Metric, series: Series, look: int, limit: float, alpha: float, settings: GateSettings) -> Check:
-    found = run_interval(series.values[:look], alpha)
+def _look(metric: Metric, series: Series, look: int, limit: float, looks: int, settings: GateSettings) -> Check:
+    levels = (settings.alpha / looks, settings.beta / looks)
+    found = run_interval(series.values[:look], *(levels if metric.most else levels[::-1]))
     drift = _drift(metric, series, look, settings)
     low, high = found.low / math.exp(drift), found.high * math.exp(drift)
     outcome = _outcome(metric, low, high, limit)
@@ -154,7 +156,7 @@ def _look(metric: Metric, series: Series, look: int, limit: float, alpha: float,
         outcome = Outcome.INVALID
     message = _sentence(metric, found, low, high, limit, outcome, drift)
     check = _check(metric, limit, outcome, message, found, (low, high))
-    return check.model_copy(update={"confidence": 1 - alpha})
+    return check.model_copy(update={"confidence": 1 - max(levels)})
 
 
 def _outcome(metric: Metric, low: float, high: float, limit: float) -> Outcome:

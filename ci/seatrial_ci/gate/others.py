@@ -1,4 +1,4 @@
-"""Metrics beside the p50's duets: against the baseline's figures from separate runs, and what is never measured yet."""
+"""Metrics beside the p50's duets, against the baseline's figures from separate runs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,10 @@ if TYPE_CHECKING:
 
 BY_NAME = {metric.name: metric for metric in METRICS.values()}
 METHOD = "Welch t over runs, log scale"
-UNMEASURED = {
-    "fallback_ops": "no agent of this version records which unit ran which operator",
-    "sustained_latency": "no agent of this version measures over minutes",
-}
 
 
 def judge_others(trial: Trial, budgets: Budgets, settings: GateSettings, problems: tuple[str, ...]) -> Iterator[Judged]:
-    """Judge ``budgets.regressions``, ``accuracy_drop``, and refuse what can't be measured."""
+    """Judge ``budgets.regressions`` and ``accuracy_drop``."""
     for compared, wanted in budgets.regressions.items():
         if "baseline" not in trial.bundles:
             yield Judged(_no_baseline(f"{compared}_regression"))
@@ -35,11 +31,6 @@ def judge_others(trial: Trial, budgets: Budgets, settings: GateSettings, problem
         else:
             yield _judge_ratio(trial, BY_NAME[compared], wanted, settings, problems)
     yield from (Judged(_drop(trial, name, most)) for name, most in budgets.accuracy_drop.items())
-    limits = {"fallback_ops": budgets.max_fallback_ops, "sustained_latency": budgets.sustained_latency_ns}
-    for name, limit in limits.items():
-        if limit is not None:
-            text = f"{label(name)} was not measured: {UNMEASURED[name]}"
-            yield Judged(Check(metric=name, outcome=Outcome.INVALID, message=text, limit=float(limit)))
 
 
 def _judge_ratio(

@@ -31,7 +31,7 @@ def judge_regression(trial: Trial, rule: SequentialRule, settings: GateSettings,
     if series.problem:
         text = f"the bundles were not compared: {series.problem}"
         return Judged(_check(Outcome.INVALID, text, rule, method), "duet", rule.looks[0] if series.pending else 0)
-    found = replay(series.values, rule)
+    found = replay(series.values, rule, series.order)
     if not found.looks:
         text = f"{found.pairs_seen} {METHODS[method]} pairs; the first look needs {rule.looks[0]}"
         return Judged(_check(Outcome.INCONCLUSIVE, text, rule, method), "duet", found.wanted)
@@ -79,15 +79,6 @@ def contradiction(trial: Trial, method: Comparison, look: Look, rule: Sequential
         return ()
     said = between(math.expm1(solo[1]), math.expm1(solo[2]), "relative")
     return (f"duets say {show(math.expm1(look.estimate), 'relative')}, solo runs {said}; compare by separate runs",)
-
-
-def order_note(trial: Trial) -> tuple[str, ...]:
-    """Return a note when one bundle was loaded first much more often than the other: that biases a duet a little."""
-    duets = trial.of("duet")
-    first = sum(run.arms.get(run.first) == "candidate" for run in duets)
-    if len(duets) < 4 or abs(2 * first - len(duets)) <= max(2, len(duets) // 4):
-        return ()
-    return (f"the candidate was loaded first in {first} of {len(duets)} duets; swap the order from run to run",)
 
 
 def _spoiled(series: Series, look: Look, settings: GateSettings) -> tuple[str, ...]:

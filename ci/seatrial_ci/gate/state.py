@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from seatrial_ci.gate.likeness import changed_state
 from seatrial_ci.gate.settings import GateSettings
 from seatrial_runner.records import AgentResult, DeviceState, Run, Trial
 
@@ -13,7 +14,7 @@ def timing_problems(trial: Trial, settings: GateSettings) -> tuple[str, ...]:
     return (
         *_state_problems("before", trial.before, settings),
         *_state_problems("after", trial.after, settings),
-        *_changes(trial.before, trial.after),
+        *changed_state(trial.before, trial.after),
         *_unlike(trial.runs),
         *_fallen_clock(trial.runs),
     )
@@ -42,16 +43,6 @@ def _state_problems(when: str, state: DeviceState | None, settings: GateSettings
     low = settings.least_battery_percent
     if state.battery_percent is not None and state.battery_percent < low and not state.charging:
         yield f"the battery was at {state.battery_percent:.0f} % {when} the runs; charge it to at least {low:.0f} %"
-
-
-def _changes(before: DeviceState | None, after: DeviceState | None) -> Iterator[str]:
-    if before is None or after is None:
-        return
-    if before.boot_id and after.boot_id and before.boot_id != after.boot_id:
-        yield "the device rebooted during the trial"
-    changed = [c for c in before.governors.keys() & after.governors.keys() if before.governors[c] != after.governors[c]]
-    if changed:
-        yield f"the clock governor of {sorted(changed)[0]} changed during the trial"
 
 
 def _unlike(runs: tuple[Run, ...]) -> Iterator[str]:

@@ -16,7 +16,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 VERDICT_SCHEMA: Literal["seatrial.verdict/1"] = "seatrial.verdict/1"
-RULE = "sequential-trimmed-t/1"  # changes when the same trial could get another verdict
+# Changes when the same trial could get another verdict. 2: the effect of the order is taken out of 12 pairs or more,
+# a PASS of an absolute budget is at beta, unlike bundles are INVALID.
+RULE = "sequential-trimmed-t/2"
 POLICY_SCHEMA: Literal["seatrial.policy-verdict/1"] = "seatrial.policy-verdict/1"
 Unit = Literal["ns", "bytes", "mJ", "dB", "ratio", "relative", "per s", "points", ""]
 Severity = Literal["block", "warn"]

@@ -12,8 +12,6 @@ from seatrial_targets.errors import UnknownNameError, UserError
 if TYPE_CHECKING:
     from seatrial_targets.inventory import Device, Inventory
 
-REFERENCES = ("tag", "branch", "release", "digest")
-
 
 @dataclass(frozen=True)
 class Cell:
@@ -29,11 +27,6 @@ class Cell:
     def name(self) -> str:
         """'small@lab-pi'."""
         return f"{self.model}@{self.device}"
-
-    @property
-    def by_reference(self) -> bool:
-        """True when the baseline is looked up among the kept ones, not a path."""
-        return self.baseline.partition(":")[0] in REFERENCES and ":" in self.baseline
 
 
 def cells_of(policy: Policy, inventory: Inventory) -> tuple[Cell, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seatrial_ci.gate.judge import judge
+from seatrial_ci.gate.likeness import METRIC as LIKENESS
+from seatrial_ci.gate.likeness import unlike_sessions
 from seatrial_ci.gate.relative import METRIC
 from seatrial_ci.gate.settings import GateSettings
-from seatrial_ci.gate.verdict import Check, Outcome, PolicyVerdict, Severity, Verdict, outcome_of, worst
+from seatrial_ci.gate.verdict import Check, Outcome, PolicyVerdict, Verdict, outcome_of, worst
 from seatrial_ci.policy.cells import Cell
-from seatrial_ci.policy.likeness import unlike_bundles
 from seatrial_ci.policy.schema import Policy
 from seatrial_ci.statistics.family import Family
 from seatrial_runner.records import Trial
@@ -45,15 +46,41 @@ def judge_policy(policy: Policy, cells: Sequence[Cell], found: Mapping[str, Evid
 
 
 def screening(policy: Policy, cells: int) -> GateSettings:
-    """Return how a cell is judged first."""
-    rule = Family(cells).screening(GateSettings(alpha=policy.alpha, beta=policy.beta).rule(0.01, 0.05))
-    return GateSettings(alpha=policy.alpha / cells, beta=policy.beta, looks=rule.looks, pair_alpha=rule.alpha)
+    """Return how a cell is judged first.
+
+    ``policy.alpha`` holds for the whole verdict: by Bonferroni's inequality it is split evenly over the questions that
+    can fail it, and of those beside the p50's comparison, which has its screening, over the cells.
+    """
+    family, own = _family(policy, cells), policy.alpha / max(1, policy.metrics.noisy)
+    settings = _settings(policy, own / cells)
+    rule = family.screening(replace(settings.rule(0.01, 0.05), alpha=own))
+    change = {"looks": rule.looks, "pair_alpha": rule.alpha, "screening": cells > 1}
+    return settings.model_copy(update=change)
 
 
 def confirming(policy: Policy, cells: int, flagged: int) -> GateSettings:
     """Return how the fresh pairs of a flagged cell are judged."""
-    rule = Family(cells).confirmation(GateSettings(alpha=policy.alpha, beta=policy.beta).rule(0.01, 0.05), flagged)
-    return GateSettings(alpha=policy.alpha, beta=policy.beta, looks=rule.looks, pair_alpha=rule.alpha)
+    settings = _settings(policy, policy.alpha / max(1, policy.metrics.noisy))
+    rule = _family(policy, cells).confirmation(settings.rule(0.01, 0.05), flagged)
+    return settings.model_copy(update={"looks": rule.looks, "pair_alpha": rule.alpha})
+
+
+def _settings(policy: Policy, alpha: float) -> GateSettings:
+    chosen = {"looks": policy.looks} if policy.looks else {}
+    return GateSettings.model_validate(
+        {
+            "alpha": alpha,
+            "beta": policy.beta,
+            "comparison": policy.comparison,
+            "unlike": policy.unlike,
+            **chosen,
+        }
+    )
+
+
+def _family(policy: Policy, cells: int) -> Family:
+    found = Family(cells)
+    return replace(found, looks=policy.looks or found.looks, fresh=policy.fresh_looks or found.fresh)
 
 
 def confirming_budgets(policy: Policy) -> Budgets:
@@ -80,7 +107,6 @@ def _cell(policy: Policy, cells: Sequence[Cell], cell: Cell, evidence: Evidence,
         return _missing(cell, evidence.missing or f"there is no trial of {cell.model} on {cell.device}")
     verdict = judge(evidence.trial, policy.budgets(), screening(policy, len(cells)))
     checks = [_confirmed(policy, cells, check, evidence, cell.name, flagged) for check in verdict.checks]
-    checks += [_unlike(policy, text) for text in unlike_bundles(evidence.trial)]
     checks = [_softened(policy, check) for check in checks]
     outcome = outcome_of(checks)
     reasons = tuple(c.message for c in checks if c.outcome is outcome and c.severity == "block")
@@ -98,9 +124,13 @@ def _confirmed(
     """Put the answer of the fresh pairs in the place of a screening that flagged the cell."""
     if check.metric != METRIC or name not in flagged:
         return check
-    if evidence.confirmation is None:
+    if evidence.trial is None or evidence.confirmation is None:
         text = f"the screening says: {check.message}; the fresh pairs that must confirm it were not measured"
         return check.model_copy(update={"outcome": Outcome.INCONCLUSIVE, "message": text})
+    unlike = unlike_sessions((evidence.trial, evidence.confirmation))
+    if unlike:
+        text = f"the fresh pairs can't confirm the screening: {unlike[0]}"
+        return check.model_copy(update={"outcome": Outcome.INVALID, "message": text})
     settings = confirming(policy, len(cells), len(flagged))
     second = judge(evidence.confirmation, confirming_budgets(policy), settings)
     invalid = next((c for c in second.checks if c.metric == "trial"), None)
@@ -110,16 +140,18 @@ def _confirmed(
 
 
 def _softened(policy: Policy, check: Check) -> Check:
-    """Let a check only warn where the policy says so; never that a trial broke off, or was not made at all."""
-    if check.metric == "trial":
+    """Let a check only warn where the metric or the policy says so.
+
+    Never that a trial broke off, or was not made at all; and whether unlike bundles warn, `unlike` alone says.
+    """
+    if check.metric in ("trial", LIKENESS):
         return check
-    actions = {Outcome.INCONCLUSIVE: policy.inconclusive, Outcome.INVALID: policy.invalid}
+    asked = policy.metrics.of(check.metric)
+    actions = {
+        Outcome.INCONCLUSIVE: (asked and asked.inconclusive) or policy.inconclusive,
+        Outcome.INVALID: (asked and asked.invalid) or policy.invalid,
+    }
     return check.model_copy(update={"severity": "warn"}) if actions.get(check.outcome) == "warn" else check
-
-
-def _unlike(policy: Policy, text: str) -> Check:
-    severity: Severity = "warn" if policy.unlike == "warn" else "block"
-    return Check(metric="likeness", outcome=Outcome.INVALID, message=text, severity=severity)
 
 
 def _missing(cell: Cell, why: str) -> Verdict:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from seatrial_ci.gate.live import measure_until_decided
+from seatrial_ci.gate.forecast import duration
+from seatrial_ci.gate.live import Tell, measure_until_decided, silent
 from seatrial_ci.gate.load import load_trial
 from seatrial_ci.gate.plan import enough
 from seatrial_ci.gate.settings import GateSettings
@@ -41,11 +43,14 @@ class Campaign:
     resume: bool
     on_event: OnEvent
     version: str
+    notes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by the cell's name, for its verdict
+    tell: Tell = silent
 
     def plan(self, cell: Cell) -> Plan:
         """Return how a cell is measured: what its target says, what the user changed, what the budgets need."""
         bundles = self.bundles[cell.name]
-        plan = Plan.for_profile(profile_of(bundles["candidate"])).but(**dict(self.changes))
+        plan = Plan.for_profile(profile_of(bundles["candidate"])).but(comparison=self.policy.comparison)
+        plan = plan.but(**dict(self.changes))
         return enough(plan, self.policy.budgets(), self.changes)
 
     def path(self, cell: Cell, stage: str) -> Path:
@@ -59,17 +64,24 @@ def measure_policy(campaign: Campaign) -> dict[str, Evidence]:
     A cell whose device fails is left out with the reason, the others go on. With ``resume`` finished trials of the
     same bundles are taken as they are. Raises CancelledError (what was finished is kept) and UserError.
     """
-    settings = screening(campaign.policy, len(campaign.cells))
-    found = {
-        cell.name: _measured(campaign, cell, SCREEN, campaign.policy.budgets(), settings, number)
-        for number, cell in enumerate(campaign.cells, 1)
-    }
+    settings, budgets = screening(campaign.policy, len(campaign.cells)), campaign.policy.budgets()
+    found: dict[str, Evidence] = {}
+    began = time.monotonic()
+    for number, cell in enumerate(campaign.cells, 1):
+        found[cell.name] = _measured(campaign, cell, SCREEN, budgets, settings, number)
+        _tell_left(campaign, number, time.monotonic() - began)
     flagged = flagged_cells(campaign.policy, campaign.cells, found)
     for cell in (cell for cell in campaign.cells if cell.name in flagged):
         again = confirming(campaign.policy, len(campaign.cells), len(flagged))
         fresh = _measured(campaign, cell, CONFIRM, confirming_budgets(campaign.policy), again, 0)
         found[cell.name] = replace(found[cell.name], confirmation=fresh.trial, missing=fresh.missing)
     return found
+
+
+def _tell_left(campaign: Campaign, done: int, seconds: float) -> None:
+    left = len(campaign.cells) - done
+    if left:
+        campaign.tell(f"{done} of {len(campaign.cells)} cells measured; about {duration(seconds / done * left)} left")
 
 
 def evidence_in(folders: Sequence[Path], cells: Sequence[Cell], models: Mapping[str, str]) -> dict[str, Evidence]:
@@ -151,7 +163,8 @@ def _trial(campaign: Campaign, cell: Cell, stage: str, budgets: Budgets, setting
             "policy": {"name": campaign.policy.name, "cell": cell.name, "stage": stage},
         },
     ) as runner:
-        measure_until_decided(runner, budgets, settings)
+        runner.note(campaign.notes.get(cell.name, ()))
+        measure_until_decided(runner, budgets, settings, _told(campaign, cell, number))
     return runner.trial
 
 
@@ -172,10 +185,19 @@ def _broken(path: Path) -> Trial | None:
     return trial if trial.status != "ok" else None
 
 
+def _of(campaign: Campaign, cell: Cell, number: int) -> str:
+    return f"{cell.name} ({f'{number} of {len(campaign.cells)}' if number else 'again'})"
+
+
+def _told(campaign: Campaign, cell: Cell, number: int) -> Tell:
+    of = _of(campaign, cell, number)
+    return silent if campaign.tell is silent else lambda text: campaign.tell(f"{of}: {text}")
+
+
 def _named(campaign: Campaign, cell: Cell, number: int) -> OnEvent:
-    of = f"{number} of {len(campaign.cells)}" if number else "again"
+    of = _of(campaign, cell, number)
 
     def say(event: Event) -> None:
-        campaign.on_event(replace(event, stage=f"{cell.name} ({of}): {event.stage}"))
+        campaign.on_event(replace(event, stage=f"{of}: {event.stage}"))
 
     return say

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
+from seatrial_ci.gate.settings import Looks
 from seatrial_ci.gate.verdict import Severity
 from seatrial_targets.budgets import Budgets, Regression
 from seatrial_targets.spec import Spec
@@ -26,13 +27,20 @@ Text = Annotated[str, Field(min_length=1, max_length=1024)]
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
-class Limit(Spec, Generic[T]):
+class Asked(Spec):
+    """What every metric may say of itself. ``inconclusive`` and ``invalid`` go before the policy's own."""
+
+    severity: Severity = "block"
+    inconclusive: Action | None = None
+    invalid: Action | None = None
+
+
+class Limit(Asked, Generic[T]):
     """What one metric must keep: an absolute ``budget``; ``margin`` and ``ignore`` against the baseline's figure."""
 
     budget: T | None = None
     margin: Ratio | None = None
     ignore: Ratio | None = None
-    severity: Severity = "block"
 
     @model_validator(mode="after")
     def _asks(self) -> Limit[T]:
@@ -51,19 +59,17 @@ class Limit(Spec, Generic[T]):
         return Regression(ignore=ignore, margin=self.margin)
 
 
-class Stated(Spec, Generic[T]):
-    """A metric that the bundle states, against a budget only."""
+class Stated(Asked, Generic[T]):
+    """A metric that is held against a budget only."""
 
     budget: T
-    severity: Severity = "block"
 
 
-class Accuracy(Spec):
+class Accuracy(Asked):
     """The user's own metric: ``budget`` is the least, ``drop`` the most points below the baseline's."""
 
     budget: float | None = None
     drop: Annotated[float, Field(ge=0)] | None = None
-    severity: Severity = "block"
 
     @model_validator(mode="after")
     def _asks(self) -> Accuracy:
@@ -105,6 +111,21 @@ class Metrics(Spec):
         found = {name: getattr(self, name) for name in type(self).model_fields if name != "accuracy"}
         return {name: limit for name, limit in found.items() if limit is not None} | dict(self.accuracy)
 
+    def of(self, metric: str) -> Asked | None:
+        """Return what is asked of a check's metric: 'peak_memory_regression' and 'accuracy top1 drop' included."""
+        if metric.startswith("accuracy "):
+            name = metric.removeprefix("accuracy ")
+            return self.accuracy.get(name) or self.accuracy.get(name.removesuffix(" drop"))
+        name = "latency_p50" if metric == "latency_regression" else metric.removesuffix("_regression")
+        found: Asked | None = getattr(self, name, None) if name in type(self).model_fields else None
+        return found
+
+    @property
+    def noisy(self) -> int:
+        """How many questions to measured figures can fail the verdict; they share its error rate."""
+        asked = [each for name, each in self.asked().items() if name in NOISY and each.severity == "block"]
+        return sum((each.budget is not None) + (getattr(each, "margin", None) is not None) for each in asked)
+
     @property
     def needs_baseline(self) -> bool:
         """True when any metric is held against the baseline's."""
@@ -113,6 +134,16 @@ class Metrics(Spec):
         )
 
 
+NOISY = {
+    "latency_p50",
+    "latency_p90",
+    "latency_p99",
+    "sustained_latency",
+    "cold_load",
+    "throughput",
+    "peak_memory",
+    "energy_per_inference",
+}
 BUDGET_FIELDS = {
     "latency_p50": "latency_p50_ns",
     "latency_p90": "latency_p90_ns",
@@ -142,7 +173,13 @@ class Model(Spec):
 
 
 class Policy(Spec):
-    """A policy, as gate.yaml has it. ``inconclusive`` and ``invalid`` say what such checks do: block, or only warn."""
+    """A policy, as gate.yaml has it. ``inconclusive`` and ``invalid`` say what such checks do: block, or only warn.
+
+    ``alpha`` is the chance of any false FAIL in the whole verdict, ``beta`` that of a false PASS of one check.
+    ``looks`` are the pairs after which a comparison is judged, ``fresh_looks`` those of the fresh pairs that confirm
+    a comparison which stood out among several. ``unlike`` is for bundles of another toolchain or runtime settings,
+    ``below_mde`` for margins that the calibration of the device says it can't show.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,63}$")] = "gate"
     models: Annotated[dict[ModelName, Model], Field(min_length=1)]
@@ -152,6 +189,10 @@ class Policy(Spec):
     inconclusive: Action = "block"
     invalid: Action = "block"
     unlike: Literal["refuse", "warn"] = "refuse"
+    below_mde: Literal["refuse", "warn"] = "refuse"
+    comparison: Literal["auto", "duet", "separate"] = "auto"
+    looks: Looks | None = None
+    fresh_looks: Looks | None = None
     alpha: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
     beta: Annotated[float, Field(gt=0, lt=0.5)] = 0.01
 

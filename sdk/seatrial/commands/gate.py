@@ -15,12 +15,16 @@ from .files import REPORTS, log_tracking, prepare, prepare_reports, tell_github,
 from .options import FILE, FOLDER, complete_devices, devices_file, looks, plan_changes, plan_options, report_options
 from .past import pasts
 from .progress import shown
+from .remembering import Memory, memory_of, memory_options
 from .screen import Screen
 from .verdicts import say_verdict, verdict_document
 
 if TYPE_CHECKING:
-    from seatrial_ci.gate import GateSettings, Verdict
+    from seatrial_ci.gate import Verdict
     from seatrial_runner.records import Trial
+
+ACTIONS = click.Choice(("refuse", "warn"))
+SETTINGS = ("comparison", "looks", "unlike", "below_mde")  # options that are fields of GateSettings
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Question:
     """What the gate is asked: a candidate on a device, or a recorded trial (``recorded``)."""
 
     candidate: Path | None
-    baseline: Path | None
+    baseline: str | None
+    baselines: str | None
     device: str | None
     devices_file: Path | None
     budgets: Path | None
@@ -41,7 +46,8 @@ class Question:
         if self.recorded is None:
             self._check_live()
             return
-        given = {"CANDIDATE": self.candidate, "--baseline": self.baseline, "--device": self.device, "--out": self.out}
+        given = {"CANDIDATE": self.candidate, "--baseline": self.baseline, "--baselines": self.baselines}
+        given |= {"--device": self.device, "--out": self.out}
         extra = [name for name, value in given.items() if value] + (["--resume"] if self.resume else [])
         if extra:
             raise UserError(f"--from judges a recorded trial, it measures nothing; leave {', '.join(extra)} out")
@@ -65,7 +71,11 @@ class Question:
     epilog="Exit codes: 0 PASS, 1 FAIL, 2 wrong usage, 3 INVALID or an error of device or harness, 4 INCONCLUSIVE.",
 )
 @click.argument("candidate", required=False, type=FOLDER)
-@click.option("--baseline", type=FOLDER, metavar="BUNDLE", help="Earlier bundle that is run beside the candidate.")
+@click.option(
+    "--baseline",
+    metavar="BUNDLE",
+    help="Earlier bundle that is run beside the candidate: a folder, or tag:, branch:, release: or digest: and a name.",
+)
 @click.option("--device", metavar="NAME", shell_complete=complete_devices, help="Device to measure on.")
 @devices_file
 @click.option("--budgets", type=FILE, metavar="FILE", help="Limits.  [default: those of the target]")
@@ -92,41 +102,53 @@ class Question:
     help="Compare within one process, or by separate runs in ABBA order.  [default: auto]",
 )
 @click.option("--looks", callback=looks, metavar="N,N,...", help="Pairs after which to look.  [default: 8,16,32,64]")
-@click.option("--no-history", is_flag=True, help="Do not remember this verdict.")
-@click.option("--history", metavar="URL", help="SQLAlchemy URL of the history.  [default: SQLite of the user]")
+@click.option("--unlike", type=ACTIONS, help="What bundles of unlike toolchain or settings do.  [default: refuse]")
+@click.option("--below-mde", type=ACTIONS, help="What margins do that the device can't show.  [default: refuse]")
+@memory_options
 @report_options
 @plan_options
 @click.pass_obj
 def gate(
     screen: Screen,
     /,
-    comparison: str | None,
-    looks: tuple[int, ...] | None,
-    no_history: bool,
-    history: str | None,
     policy: Path | None,
     plan_only: bool,
-    baselines: str | None,
     mlflow: str | None,
     **rest: Any,
 ) -> int:
     """Decide whether the bundle CANDIDATE may ship, by budgets and beside a baseline."""
     reports = {kind: rest.pop(kind) for kind in REPORTS}
     question = Question(**{key: rest.pop(key) for key in Question.__dataclass_fields__})
+    changes = _changes({key: rest.pop(key) for key in SETTINGS})
+    memory = memory_of(rest)
+    plan = plan_changes(**rest)
     if policy is not None:
-        return _by_policy(screen, question, policy, plan_only, baselines, reports, mlflow, rest)
-    if plan_only or baselines:
-        raise UserError(f"{'--plan' if plan_only else '--baselines'} belongs to a policy; name one with --policy")
+        return _by_policy(screen, question, policy, plan_only, changes, memory, reports, mlflow, plan)
+    if plan_only:
+        raise UserError("--plan belongs to a policy; name one with --policy")
     question.check()
-    from seatrial_ci.judgement import Judgement
-
     prepare([None if question.recorded else question.trial, *reports.values()])
     prepare_reports(reports)
-    trial, verdict = _answer(question, _settings(comparison, looks), plan_changes(**rest), reports)
+    trial, verdict = _answer(screen, question, changes, plan, memory, reports)
+    return _done(screen, question, trial, verdict, memory, reports, mlflow)
+
+
+def _done(
+    screen: Screen,
+    question: Question,
+    trial: Trial,
+    verdict: Verdict,
+    memory: Memory,
+    reports: dict[str, Path | None],
+    mlflow: str | None,
+) -> int:
+    """Remember, write and say a verdict; return the exit code."""
+    from seatrial_ci.judgement import Judgement
+
     judgements = [Judgement(verdict, trial)]
-    if not no_history and question.recorded is None:
-        _remember(screen, trial, verdict, history)
-    before = None if no_history else pasts(judgements, history)
+    if question.recorded is None:
+        memory.keep(screen, judgements)
+    before = None if memory.off else pasts(judgements, memory.url)
     files = {"trial": str(question.trial), **write_reports(judgements, reports, history=before)}
     tell_github(judgements)
     log_tracking(judgements, mlflow)
@@ -139,21 +161,23 @@ def _by_policy(
     question: Question,
     policy: Path,
     plan_only: bool,
-    baselines: str | None,
+    changes: dict[str, Any],
+    memory: Memory,
     reports: dict[str, Path | None],
     mlflow: str | None,
-    rest: dict[str, Any],
+    plan: dict[str, Any],
 ) -> int:
     from .gate_policy import PolicyQuestion, gate_by_policy
 
     given = {"CANDIDATE": question.candidate, "--baseline": question.baseline, "--device": question.device}
-    extra = [name for name, value in {**given, "--budgets": question.budgets}.items() if value]
+    given |= {"--budgets": question.budgets} | {f"--{key.replace('_', '-')}": value for key, value in changes.items()}
+    extra = [name for name, value in given.items() if value]
     if extra:
-        raise UserError(f"a policy names models, devices and limits itself; leave {', '.join(extra)} out")
+        raise UserError(f"a policy says that itself; leave {', '.join(extra)} out, and write it into {policy}")
     asked = PolicyQuestion(
-        policy, question.devices_file, question.recorded, question.out, baselines, question.resume, plan_only
+        policy, question.devices_file, question.recorded, question.out, question.baselines, question.resume, plan_only
     )
-    return gate_by_policy(screen, asked, plan_changes(**rest), reports, mlflow)
+    return gate_by_policy(screen, asked, plan, memory, reports, mlflow)
 
 
 def _tell(screen: Screen, trial: Trial, verdict: Verdict, files: dict[str, str]) -> None:
@@ -161,59 +185,69 @@ def _tell(screen: Screen, trial: Trial, verdict: Verdict, files: dict[str, str])
     say_verdict(screen, trial, verdict, files)
 
 
-def _settings(comparison: str | None, looks: tuple[int, ...] | None) -> GateSettings | None:
-    """Return the settings that the user changed; None for the defaults, or those that a recorded trial was made for."""
+def _changes(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that the user changed. Raises UserError for nonsense."""
     from pydantic import ValidationError
 
     from seatrial_ci.gate import GateSettings
 
-    changes = {key: value for key, value in {"comparison": comparison, "looks": looks}.items() if value is not None}
-    if not changes:
-        return None
+    changes = {key: value for key, value in options.items() if value is not None}
     try:
-        return GateSettings.model_validate(changes)
+        GateSettings.model_validate(changes)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"--{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
+    return changes
 
 
 def _answer(
-    question: Question, settings: GateSettings | None, plan: dict[str, Any], reports: dict[str, Path | None]
+    screen: Screen,
+    question: Question,
+    changes: dict[str, Any],
+    plan: dict[str, Any],
+    memory: Memory,
+    reports: dict[str, Path | None],
 ) -> tuple[Trial, Verdict]:
     from seatrial import api
 
     if question.recorded is not None:
         if plan:
             raise UserError("--from judges a recorded trial; how many runs to make can't be changed any more")
-        return api.judge_file(question.recorded, question.budgets, settings)
+        return api.judge_file(question.recorded, question.budgets, changes=changes)
     before = _stamp(question.trial)
     try:
-        return _live(question, settings, plan)
+        return _live(screen, question, changes, plan, memory)
     except SeatrialError as error:
         if not isinstance(error, UserError) and _stamp(question.trial) != before:
-            _report_invalid(question, settings, reports)
+            _report_invalid(question, changes, reports)
         raise
 
 
-def _live(question: Question, settings: GateSettings | None, plan: dict[str, Any]) -> tuple[Trial, Verdict]:
+def _live(
+    screen: Screen, question: Question, changes: dict[str, Any], plan: dict[str, Any], memory: Memory
+) -> tuple[Trial, Verdict]:
     from seatrial import api
+    from seatrial_ci.gate import GateSettings
 
-    with shown() as on_event:
+    with memory.asked(screen) as history, shown() as on_event:
         return api.gate(
             question.candidate or "",
             question.baseline,
             question.device or "",
             question.budgets,
+            baselines=question.baselines,
+            history=history,
             inventory=question.devices_file,
             plan=plan,
-            settings=settings,
+            settings=GateSettings.model_validate(changes),
             out=question.trial,
             resume=question.resume,
             on_event=on_event,
+            tell=screen.note,
         )
 
 
-def _report_invalid(question: Question, settings: GateSettings | None, reports: dict[str, Path | None]) -> None:
+def _report_invalid(question: Question, changes: dict[str, Any], reports: dict[str, Path | None]) -> None:
     """A pipeline that collects JUnit files must find one for a trial that broke off, too."""
     import contextlib
 
@@ -221,20 +255,9 @@ def _report_invalid(question: Question, settings: GateSettings | None, reports: 
     from seatrial_ci.judgement import Judgement
 
     with contextlib.suppress(SeatrialError):
-        trial, verdict = api.judge_file(question.trial, question.budgets, settings)
+        trial, verdict = api.judge_file(question.trial, question.budgets, changes=changes)
         write_reports([Judgement(verdict, trial)], reports)
 
 
 def _stamp(path: Path) -> int:
     return path.stat().st_mtime_ns if path.is_file() else 0
-
-
-def _remember(screen: Screen, trial: Trial, verdict: Verdict, url: str | None) -> None:
-    """Keep the verdict in the history; a history that can't be written does not change what was decided."""
-    from seatrial_ci import history
-
-    try:
-        with history.History.open(url) as kept:
-            kept.add(trial, verdict)
-    except SeatrialError as error:
-        screen.note(f"warning: the verdict is not in the history: {error}")

@@ -12,6 +12,7 @@ from seatrial_targets.errors import UserError
 
 from .files import log_tracking, prepare, prepare_reports, tell_github, write_reports
 from .progress import shown
+from .remembering import Memory
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -33,7 +34,12 @@ class PolicyQuestion:
 
 
 def gate_by_policy(
-    screen: Screen, question: PolicyQuestion, plan: dict[str, Any], reports: dict[str, Path | None], mlflow: str | None
+    screen: Screen,
+    question: PolicyQuestion,
+    plan: dict[str, Any],
+    memory: Memory,
+    reports: dict[str, Path | None],
+    mlflow: str | None,
 ) -> int:
     """Plan, or measure and judge; say the verdict and write the reports. Returns the exit code."""
     from seatrial.policies import OUT, read_policy
@@ -46,7 +52,9 @@ def gate_by_policy(
     prepare([None if question.recorded else verdict_file, *reports.values()])
     prepare_reports(reports)
     screen.line(f"policy {policy.name}: {len(cells)} cells")
-    result = _answer(question, plan, out)
+    result = _answer(screen, question, plan, memory, out)
+    if question.recorded is None:
+        memory.keep(screen, result.judgements, result.confirmations)
     everything = reports if question.recorded else {**reports, "verdict_json": reports["verdict_json"] or verdict_file}
     files = write_reports(result.judgements, everything, result.verdict)
     tell_github(result.judgements, result.verdict)
@@ -57,22 +65,24 @@ def gate_by_policy(
     return result.verdict.exit_code
 
 
-def _answer(question: PolicyQuestion, plan: dict[str, Any], out: Path) -> PolicyResult:
+def _answer(screen: Screen, question: PolicyQuestion, plan: dict[str, Any], memory: Memory, out: Path) -> PolicyResult:
     from seatrial.policies import gate_policy, judge_policy_files
 
     if question.recorded is not None:
         if plan:
             raise UserError("--from judges recorded trials; how many runs to make can't be changed any more")
         return judge_policy_files(question.policy, [question.recorded], inventory=question.devices_file)
-    with shown() as on_event:
+    with memory.asked(screen) as history, shown() as on_event:
         return gate_policy(
             question.policy,
             inventory=question.devices_file,
             baselines=question.baselines,
+            history=history,
             plan=plan,
             out=out,
             resume=question.resume,
             on_event=on_event,
+            tell=screen.note,
         )
 
 

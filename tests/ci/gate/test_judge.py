@@ -346,4 +346,31 @@ def test_loading_one_bundle_first_every_time_is_noted(maker):
     maker.runs = [
         run.model_copy(update={"first": next(a for a, b in run.arms.items() if b == "candidate")}) for run in maker.runs
     ]
-    assert any("loaded first in 8 of 8" in note for note in judge(maker.trial(), ONLY_BASELINE).notes)
+    assert any("came first in 8 of 8" in note for note in judge(maker.trial(), ONLY_BASELINE).notes)
+
+
+def test_once_a_check_has_failed_nothing_more_is_measured(maker):
+    """The verdict can't change: the latency that is near its budget is left as it is."""
+    trial = maker.solos(6).trial(baseline=False)
+    assert runs_wanted(trial, budgets(latency_p50="10 ms")).solos == 4
+    both = budgets(latency_p50="10 ms", size="1 MB")
+    assert not runs_wanted(trial, both)
+    assert judge(trial, both).outcome is Outcome.FAIL
+    assert runs_wanted(trial, budgets(latency_p50="10 ms", size="1 MB", warn=["size"])).solos == 4
+
+
+def test_a_screening_that_flags_is_no_failure_yet(maker):
+    trial = maker.duets(8, effect=0.5).solos(6).trial()
+    limits = Budgets.model_validate({"latency_p50": "10 ms"})
+    assert not runs_wanted(trial, limits)
+    assert runs_wanted(trial, limits, GateSettings(screening=True)).solos == 4
+
+
+def test_a_pass_is_at_beta_and_a_failure_at_alpha(maker):
+    trial = maker.solos(5).trial(baseline=False)
+    strict, loose = GateSettings(alpha=1e-6), GateSettings(beta=0.2)
+    low, high = (judge(trial, budgets(latency_p50="1 s"), s).checks[0].low for s in (GateSettings(), strict))
+    assert high < low  # a smaller alpha lowers the lower bound
+    default, eased = (judge(trial, budgets(latency_p50="1 s"), s).checks[0].high for s in (GateSettings(), loose))
+    assert eased < default
+    assert judge(trial, budgets(latency_p50="1 s"), strict).checks[0].high == default

@@ -127,8 +127,70 @@ def test_the_family_is_seldom_wrong() -> None:
 def test_confirmation_splits_alpha_over_the_flagged() -> None:
     assert confirming(policy(), 9, 3).pair_alpha == pytest.approx(0.01 / 3)
     assert screening(policy(), 4).alpha == pytest.approx(0.01 / 4)
+    assert screening(policy(), 4).screening
+    assert not screening(policy(), 1).screening
     with pytest.raises(ValueError, match="nothing was flagged"):
         Family(3).confirmation(SequentialRule(), 0)
+
+
+def test_all_that_can_fail_the_verdict_shares_its_error_rate() -> None:
+    metrics = {
+        "latency_p50": {"budget": "20 ms", "margin": "5 %"},  # two questions
+        "peak_memory": {"budget": "1 GB"},
+        "cold_load": {"budget": "1 s", "severity": "warn"},  # which can't fail it
+        "size": {"margin": "1 %"},  # which is exact
+    }
+    wanted = policy(metrics=metrics)
+    assert wanted.metrics.noisy == 3
+    assert screening(wanted, 4).alpha == pytest.approx(0.01 / 3 / 4)
+    assert screening(wanted, 1).pair_alpha == pytest.approx(0.01 / 3)
+    assert confirming(wanted, 4, 2).pair_alpha == pytest.approx(0.01 / 3 / 2)
+
+
+def test_looks_can_be_chosen() -> None:
+    wanted = policy(looks=[10, 20], fresh_looks=[30])
+    assert screening(wanted, 1).looks == screening(wanted, 5).looks == (10, 20)
+    assert confirming(wanted, 5, 1).looks == (30,)
+
+
+def test_a_metric_may_say_itself_what_inconclusive_does() -> None:
+    noisy = evidence(measured(0.05, pairs=64, sd=0.2))
+    one = {"latency_p50": {"margin": "5 %", "inconclusive": "warn"}, "size": {"budget": "1 GB"}}
+    assert judge_policy(policy(metrics=one), cells(1), noisy).outcome is Outcome.PASS
+    other = {"latency_p50": {"margin": "5 %", "inconclusive": "block"}}
+    assert judge_policy(policy(metrics=other, inconclusive="warn"), cells(1), noisy).outcome is Outcome.INCONCLUSIVE
+
+
+def test_and_what_invalid_does() -> None:
+    metrics = {
+        "size": {"budget": "1 GB"},
+        "energy_per_inference": {"budget": "1 J", "invalid": "warn"},
+        "accuracy": {"mAP": {"budget": 0.5, "invalid": "warn"}},
+    }
+    found = judge_policy(policy(metrics=metrics), cells(1), evidence(measured(0.0)))
+    assert found.outcome is Outcome.PASS
+    assert sum("warning only, INVALID" in note for note in found.verdicts[0].notes) == 2
+    del metrics["energy_per_inference"]["invalid"]
+    assert judge_policy(policy(metrics=metrics), cells(1), evidence(measured(0.0))).outcome is Outcome.INVALID
+
+
+def test_fresh_pairs_of_another_system_confirm_nothing() -> None:
+    first, fresh = measured(0.10, seed=1), measured(0.10, 24, 5)
+    systems = [t.before.model_copy(update={"os": name}) for t, name in ((first, "one"), (fresh, "two")) if t.before]
+    first, fresh = (
+        t.model_copy(update={"before": s, "after": s}) for t, s in zip((first, fresh), systems, strict=True)
+    )
+    found = {"m@d0": Evidence(first, fresh), "m@d1": Evidence(measured(0.0, seed=2))}
+    verdict = judge_policy(policy(), cells(2), found)
+    assert verdict.outcome is Outcome.INVALID
+    assert "the system was one and two" in verdict.reasons[0]
+
+
+def test_ten_thousand_cells_are_judged() -> None:
+    many = cells(10_000)
+    found = judge_policy(policy(), many, {})
+    assert found.outcome is Outcome.INVALID
+    assert len(found.verdicts) == 10_000
 
 
 def _alarm(rng: np.random.Generator, family: Family, rule: SequentialRule) -> bool:
