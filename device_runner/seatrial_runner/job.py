@@ -6,6 +6,8 @@ on their line and run to its end. An unknown key is an error: a new key means a 
 
     seatrial-job 2
     token 3f1c...                     repeated in the end marker, so that stale or foreign output can't pass for ours
+    runtime tensorrt                  optional: onnxruntime | tensorrt. Only the Python agent has the second, whose library
+                                      is a libcudart.so, cuda-python, pycuda or auto, and whose models are engines
     mode latency                      latency | memory | energy | sustained | profile | evaluate | evict
     library /path/libonnxruntime.so
     threads 1                         intra-op; with two arms one global pool is shared by both
@@ -93,6 +95,7 @@ class Job:
     mode: Mode
     library: str = ""
     arms: Mapping[ArmName, ArmJob] = field(default_factory=dict)
+    runtime: str = "onnxruntime"
     threads: int = 1
     spin: bool = True
     cpus: tuple[int, ...] = ()
@@ -121,6 +124,8 @@ class Job:
             yield from (f"evict {path}" for path in self.evict)
             yield "end"
             return
+        if self.runtime != "onnxruntime":
+            yield f"runtime {self.runtime}"
         yield f"library {self.library}"
         yield f"threads {self.threads}"
         yield f"spin {int(self.spin)}"

@@ -77,6 +77,7 @@ class Device(Spec):
     root: DevicePath | None = None
     library: Text | None = None
     trtexec: DevicePath | None = None  # where it lies on the device, when it is not where JetPack puts it
+    runner: Literal["trtexec", "python"] = "trtexec"  # what makes the runs of TensorRT
     sensors: dict[str, Text] = Field(default_factory=dict)
     tags: tuple[Text, ...] = ()
     stamp: Annotated[str, Field(max_length=256)] = ""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -28,3 +31,23 @@ def configure(program: Path, **settings: Any) -> None:
     file = program.with_name("trtexec.json")
     known = json.loads(file.read_text()) if file.exists() else {}
     file.write_text(json.dumps({**known, **settings}))
+
+
+def python_stand_ins(folder: Path) -> dict[str, str]:
+    """Put the stand-ins for the package tensorrt and for libcudart into ``folder``; return the environment they need.
+
+    The device's python3 then has ONNX Runtime from this Python, to compute with.
+    """
+    package = folder / "python" / "tensorrt"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_bytes((SOURCES / "tensorrt" / "__init__.py").read_bytes())
+    (folder / "bin").mkdir()
+    (folder / "bin" / "python3").symlink_to(sys.executable)
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-o", folder / "libcudart.so", SOURCES / "libcudart.c"], check=True, timeout=60
+    )
+    return {
+        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        "PYTHONPATH": f"{package.parent}:{sysconfig.get_path('purelib')}",
+        "LD_LIBRARY_PATH": str(folder),
+    }

@@ -67,6 +67,7 @@ class OnnxRuntimeAgent:
     library: str
     agent: tuple[str, ...]
     arms: dict[BundleName, ArmJob] = field(default_factory=dict)
+    runtime: str = OnnxRuntime.name  # that the agent is to use
 
     def execute(self, request: RunRequest) -> AgentResult:
         """Run the agent once. See `Equipped.execute`."""
@@ -85,6 +86,7 @@ class OnnxRuntimeAgent:
             token=request.token,
             mode=MODES[kind],
             library=self.library,
+            runtime=self.runtime,
             arms={arm: self.arms[bundle] for arm, bundle in request.arms.items()},
             threads=plan.threads,
             spin=plan.spin,

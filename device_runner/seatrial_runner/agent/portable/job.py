@@ -53,13 +53,14 @@ class Arm:
         self.outputs: list[Tensor] = []
         self.feeds: list[bytes] = []  # mode evaluate: files, in the order of inputs and outputs
         self.fetches: list[bytes] = []
-        self.session = ctypes.c_void_p()
+        self.session: Any = ctypes.c_void_p()
         self.values: Any = None  # of the outputs
         self.run: Callable[[], Any] = lambda: None
         self.ran = False
         self.session_ns = self.first_ns = self.warmup_iterations = self.samples = 0
         self.checks: list[dict[str, Any]] = []
-        self.wall_ns = self.cpu_ns = self.at_ns = array.array("q")
+        self.wall_ns = self.cpu_ns = self.at_ns = self.gpu_ns = array.array("q")
+        self.last_gpu_ns: int | None = None  # by the GPU's own events, where the runtime has them
         self.inferences = 0  # modes sustained and profile
 
 
@@ -68,6 +69,7 @@ class Job:
 
     def __init__(self) -> None:
         self.token = self.library = b""
+        self.runtime = b"onnxruntime"
         self.mode, self.first = b"latency", b"a"
         self.cpus: list[int] = []
         self.counters: list[tuple[bytes, bytes]] = []
@@ -114,6 +116,8 @@ class Job:
             setattr(self, key.decode(), rest)
         elif key == b"mode":
             self.mode = one_of(rest, MODES)
+        elif key == b"runtime":
+            self.runtime = one_of(rest, (b"onnxruntime", b"tensorrt"))
         elif key == b"first":
             self.first = one_of(rest, (b"a", b"b"))
         elif key == b"cpus":

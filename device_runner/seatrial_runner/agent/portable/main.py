@@ -22,8 +22,10 @@ _MESSAGE_CHARACTERS = 2048
 
 def main(arguments: list[str]) -> int:
     """Run one job file. Return 0, or 1 when the result is an error."""
+    if len(arguments) == 3 and arguments[1] == "--tensorrt":
+        return tell_tensorrt(arguments[2])
     if len(arguments) != 2:
-        print("usage: python3 agent.pyz JOBFILE", file=sys.stderr)
+        print("usage: python3 agent.pyz JOBFILE, or --tensorrt LIBCUDART|cuda-python|pycuda|auto", file=sys.stderr)
         return 2
     machine.die_with_parent()
     gc.disable()  # no collection within a timed inference
@@ -34,6 +36,20 @@ def main(arguments: list[str]) -> int:
     out.write(f"{line}\nseatrial-end ".encode() + (job.token or b"-") + b"\n")
     sys.stderr.flush()
     os._exit(1 if error else 0)  # the runtime's threads and destructors have nothing more to say
+
+
+def tell_tensorrt(library: str) -> int:
+    """Print what the device has of TensorRT, as JSON, or why it has nothing that can be used."""
+    from .trt import identity
+
+    out = Stdout()
+    try:
+        told: dict[str, Any] = identity(library.encode())
+    except AgentFailureError as failure:
+        told = {"problem": str(failure)}
+    out.write(json.dumps(told).encode() + b"\n")
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def attempt(run: Measurement, path: str) -> dict[str, str] | None:
@@ -73,7 +89,14 @@ def result(run: Measurement, error: dict[str, str] | None) -> dict[str, Any]:
         "sensors": run.sensors,
         "profile": run.profile,
         "evicted": run.evicted,
+        **beside(runtime),
     }
+
+
+def beside(runtime: Any) -> dict[str, Any]:
+    """What a runtime tells of how it ran, and what is no real thing."""
+    told = {"effective": getattr(runtime, "effective", {}), "stamp": getattr(runtime, "stamp", "")}
+    return {key: value for key, value in told.items() if value}
 
 
 def arm_result(arm: Arm, job: Job) -> dict[str, Any]:
@@ -89,6 +112,7 @@ def arm_result(arm: Arm, job: Job) -> dict[str, Any]:
         "checks": arm.checks,
         "wall_ns": list(arm.wall_ns[: arm.samples]),
         "cpu_ns": list(arm.cpu_ns[: arm.samples]),
+        **({"gpu_ns": list(arm.gpu_ns[: arm.samples])} if arm.last_gpu_ns is not None else {}),
     }
 
 

@@ -32,7 +32,7 @@ class Measurement:
     def __init__(self, job: Job, out: Stdout) -> None:
         self.job, self.out = job, out
         self.stage = "job"
-        self.runtime: Runtime
+        self.runtime: Any
         self.start_ns: int | None = None
         self.switches: tuple[int, ...] = ()
         self.memory: dict[str, Any] = {}
@@ -57,19 +57,21 @@ class Measurement:
         if self.job.mode == b"memory":
             self.system = SystemMemory()
         self.stage = "library"
-        self.runtime = Runtime(self.job)
+        self.runtime = open_runtime(self.job)
         self.runtime.create_environment()
         for arm in self.job.order():
             self._prepare(arm)
         self._measure()
 
     def _measure(self) -> None:
-        if self.job.mode == b"memory":
-            return self._measure_memory()
         if self.job.mode == b"evaluate":
             self.stage = "evaluate"
             progress("evaluating")
             return evaluate(self.job, self.runtime, self.out)
+        for arm in self.job.order():
+            self.runtime.prepare_timing(arm)
+        if self.job.mode == b"memory":
+            return self._measure_memory()
         self._warm_up()
         before = machine.switches()
         modes = {b"energy": self._measure_energy, b"sustained": self._sustain, b"profile": self._profile}
@@ -85,7 +87,7 @@ class Measurement:
     def _sustain(self) -> None:
         """One inference after the other for minutes, every so many of them kept, while sensors are read."""
         job, arm = self.job, self.job.arms[b"a"]
-        arm.wall_ns, arm.cpu_ns, arm.at_ns = (array.array("q", bytes(8 * job.iterations)) for _ in range(3))
+        arm.wall_ns, arm.cpu_ns, arm.at_ns, arm.gpu_ns = (array.array("q", bytes(8 * job.iterations)) for _ in range(4))
         self.stage = "energy"
         trace = Trace(job, job.max_ns)
         trace.start()
@@ -185,7 +187,7 @@ class Measurement:
         order = self._round()
         samples = self.job.iterations if len(order) == 1 else (self.job.iterations + 1) // 2 * 2
         for arm in order:
-            arm.wall_ns, arm.cpu_ns = array.array("q", bytes(8 * samples)), array.array("q", bytes(8 * samples))
+            arm.wall_ns, arm.cpu_ns, arm.gpu_ns = (array.array("q", bytes(8 * samples)) for _ in range(3))
         begin = time.monotonic_ns()
         while True:
             for arm in order:
@@ -205,8 +207,9 @@ class Measurement:
             self.runtime.explain(status, "device_error", "the inference failed")
         arm.wall_ns[arm.samples] = end - begin
         arm.cpu_ns[arm.samples] = cpu_end - cpu
-        arm.samples += 1
         self.runtime.drop(arm)
+        arm.gpu_ns[arm.samples] = arm.last_gpu_ns or 0
+        arm.samples += 1
 
     def _measure_memory(self) -> None:
         self.memory["hwm_reset"] = machine.reset_peak()
@@ -222,6 +225,7 @@ class Measurement:
         self.memory["cgroup_peak"] = cgroup_peak()
         self.memory["system_peak_delta"] = self.system.delta()
         self.memory["pss"] = machine.proc_bytes("/proc/self/smaps_rollup", "Pss:")
+        self.memory.update(self.runtime.engine_memory())
 
 
 class Averages:
@@ -260,3 +264,12 @@ def explain(check: dict[str, Any], count: int) -> None:
 
 def progress(line: str) -> None:
     print(f"seatrial-agent: {line}", file=sys.stderr, flush=True)
+
+
+def open_runtime(job: Job) -> Any:
+    """Return the runtime that the job names."""
+    if job.runtime == b"tensorrt":
+        from .trt import Runtime as TensorRt
+
+        return TensorRt(job)
+    return Runtime(job)

@@ -244,6 +244,13 @@ class Runtime:
             )
         return ctypes.string_at(self.create("GetTensorMutableData", value).value or 0, tensor.count * tensor.size)
 
+    def prepare_timing(self, arm: Arm) -> None:
+        """Nothing: what was bound is what is timed."""
+
+    def engine_memory(self) -> dict[str, int]:
+        """Nothing: all that ONNX Runtime takes is in the figures of the process."""
+        return {}
+
     def infer(self, arm: Arm) -> None:
         """One inference, untimed; its outputs stay until `drop`."""
         status = arm.run()

@@ -71,6 +71,7 @@ class Builder:
     identity: Identity
     state: DeviceState
     on_event: OnEvent
+    program: tuple[str, ...]  # trtexec, or what takes its options for a build
     used: list[str] = field(default_factory=list)
 
     def ready(self, bundle: Bundle, *, anew: bool = False) -> Engine:
@@ -115,7 +116,7 @@ class Builder:
 
     def _body(self, onnx: str, key: EngineKey) -> str:
         options = build_command(self.version, onnx, "made/engine.plan", key.flags, key.timing, "made/layers.json")
-        run = command([self.identity.trtexec, *options], "made/build.log")
+        run = command([*self.program, *options], "made/build.log")
         return BUILD % {
             "engines": ENGINES,
             "timing": TIMING,
@@ -152,7 +153,7 @@ class Builder:
             size_bytes=int(size[1]) if size else None,
             system_peak_delta=answer.peak_delta,
             precisions=precisions(parse_layers(answer.files.get("layers.json", b""))),
-            made_by=f"trtexec {self.identity.version}",
+            made_by=f"{self.program[0].rpartition('/')[2]} {self.identity.version}",
             warnings=tuple(_warnings(report)),
         )
         return Engine(key.engine, key.name, build)

@@ -11,14 +11,25 @@ from ...condition.finding import Finding
 from ...condition.state import read_state
 from ...libraries import satisfies
 from ...plan import Event
+from ...pusher import UP
 from ...records import DeviceState
 from ...transport.base import Transport
-from ..base import Ground
+from ..base import Equipped, Ground
+from ..onnxruntime import OnnxRuntimeAgent
 from .build import Builder, Engine
 from .calls import ArmFiles, input_files, varying_shapes
 from .commands import QuerySettings
 from .identity import Identity, identify
 from .job import Place
+from .python_runner import (
+    AUTO,
+    PythonRunner,
+    arm_job,
+    ask_python,
+    push_agent,
+    require_same_version,
+    with_python,
+)
 from .trtexec import TrtexecRunner
 
 NAME = "tensorrt"
@@ -37,23 +48,47 @@ class TensorRt:
 
     def read_state(self, device: Device, transport: Transport, *, brief: bool = False) -> DeviceState:
         """Return the state of the machine that the transport reaches."""
-        return read_state(transport)
+        return read_state(transport, brief=brief)
 
     def examine(self, device: Device, transport: Transport, state: DeviceState | None) -> tuple[Finding, ...] | None:
         """Return None: a doctor has nothing to say of it yet."""
         return None
 
-    def equip(self, ground: Ground) -> TrtexecRunner:
+    def equip(self, ground: Ground) -> Equipped:
         """Build the engines, or find them built. Raises BundleError, UserError, DeviceErrors."""
         _require_ours(ground)
         ground.pusher.on_event(Event("asking for TensorRT and the GPU"))
         identity = identify(ground.transport, ground.device.trtexec or "")
+        if ground.device.runner == "python":
+            return _python_runner(ground, identity)
         require_usable(identity, ground)
-        builder = Builder(
-            Place(ground.transport, ground.lease), ground.pusher, identity, ground.state, ground.pusher.on_event
-        )
-        arms = {name: _pushed(ground, bundle, builder.ready(bundle)) for name, bundle in ground.bundles.items()}
-        return TrtexecRunner(builder, ground.state, arms, query_settings(next(iter(ground.profiles.values()))))
+        builder = _builder(ground, identity, (identity.trtexec,))
+        arms = {name: _arm_files(ground, bundle, builder.ready(bundle)) for name, bundle in ground.bundles.items()}
+        return TrtexecRunner(builder, ground.state, arms, _query(ground))
+
+
+def _python_runner(ground: Ground, identity: Identity) -> PythonRunner:
+    agent, library = push_agent(ground), ground.device.library or AUTO
+    facts = ask_python(ground.transport, f"{ground.transport.root}/{agent.removeprefix(UP)}", library)
+    require_same_version(identity, facts, ground.transport.name)
+    if not identity.trtexec or identity.problem:
+        identity = with_python(identity, facts)
+    require_version(identity, ground)
+    builder = _builder(ground, identity, (identity.trtexec,))
+    engines = {name: builder.ready(bundle) for name, bundle in ground.bundles.items()}
+    query = _query(ground)
+    arms = {name: arm_job(ground, bundle, engines[name], query) for name, bundle in ground.bundles.items()}
+    made = OnnxRuntimeAgent(ground.transport, ground.lease, library, ("python3", agent), arms, NAME)
+    return PythonRunner(builder, made, dict(ground.bundles), engines, facts, query)
+
+
+def _builder(ground: Ground, identity: Identity, program: tuple[str, ...]) -> Builder:
+    place, pusher = Place(ground.transport, ground.lease), ground.pusher
+    return Builder(place, pusher, identity, ground.state, pusher.on_event, program)
+
+
+def _query(ground: Ground) -> QuerySettings:
+    return query_settings(next(iter(ground.profiles.values())))
 
 
 def query_settings(profile: TargetProfile) -> QuerySettings:
@@ -72,6 +107,11 @@ def require_usable(identity: Identity, ground: Ground) -> None:
     problem = why_not(identity, ground.state, ground.device)
     if problem:
         raise DeviceError(f"{ground.transport.name}: {problem}")
+    require_version(identity, ground)
+
+
+def require_version(identity: Identity, ground: Ground) -> None:
+    """Raise UserError when a target is for other versions of TensorRT than the device has."""
     for profile in ground.profiles.values():
         if not satisfies(str(identity.version), profile.runtime.versions):
             raise UserError(
@@ -110,7 +150,7 @@ def _require_ours(ground: Ground) -> None:
             raise BundleError(f"bundle {manifest.name!r} has no golden outputs to check against; export it again")
 
 
-def _pushed(ground: Ground, bundle: Bundle, engine: Engine) -> ArmFiles:
+def _arm_files(ground: Ground, bundle: Bundle, engine: Engine) -> ArmFiles:
     inputs = [bundle.entry(entry.golden) for entry in bundle.manifest.inputs]
     pushed = {entry.path: ground.pusher.push(bundle.file(entry.path), entry.sha256) for entry in inputs}
     return ArmFiles(bundle, engine, input_files(bundle, pushed), varying_shapes(bundle))
