@@ -6,8 +6,8 @@ on their line and run to its end. An unknown key is an error: a new key means a 
 
     seatrial-job 2
     token 3f1c...                     repeated in the end marker, so that stale or foreign output can't pass for ours
-    runtime tensorrt                  optional: onnxruntime | tensorrt. Only the Python agent has the second, whose library
-                                      is a libcudart.so, cuda-python, pycuda or auto, and whose models are engines
+    runtime tensorrt                  optional: onnxruntime | tensorrt, which only the Python agent has: its library is
+                                      a libcudart.so, cuda-python, pycuda or auto, its models are engines
     mode latency                      latency | memory | energy | sustained | profile | evaluate | evict
     library /path/libonnxruntime.so
     threads 1                         intra-op; with two arms one global pool is shared by both

@@ -169,7 +169,7 @@ def test_no_build_begins_that_can_not_end_well(
     from seatrial_runner.runtime.tensorrt import runtime
 
     real = runtime.read_state
-    monkeypatch.setattr(runtime, "read_state", lambda transport: real(transport).model_copy(update=state))
+    monkeypatch.setattr(runtime, "read_state", lambda transport, **how: real(transport, **how).model_copy(update=state))
     with pytest.raises(kind, match=words):
         built(opened, make_bundle())
 
