@@ -38,6 +38,7 @@ class Plan:
     comparison: Literal["auto", "duet", "separate"] = "auto"
     run_seconds: float = 180.0
     redos: int = 2
+    compute_units: str = ""  # Core ML: instead of those that the target asks for; other runtimes have none
 
     @classmethod
     def for_profile(cls, profile: TargetProfile) -> Plan:

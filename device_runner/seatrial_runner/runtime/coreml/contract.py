@@ -22,11 +22,12 @@ from seatrial_targets.errors import BundleError
 from seatrial_targets.profile import TargetProfile
 
 from ...manifest import Manifest, TensorEntry
-from ...records import AgentResult, ArmName, BundleName
+from ...records import AgentResult, ArmName, BundleName, RunKind
 from ...run import RunRequest
 
 SCHEMA = "seatrial-apple-job/1"
 RUNTIME = "coreml"
+KINDS = ("solo", "duet", "memory")
 COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 
 
@@ -58,11 +59,21 @@ def compute_units(manifest: Manifest, profile: TargetProfile) -> str:
     return units
 
 
+def lacks(kind: RunKind) -> str:
+    """Return why the runner makes no runs of ``kind``, or an empty string."""
+    if kind == "profile":
+        return "Core ML tells no times of single operations; where each one runs is told with the solo runs"
+    if kind == "energy":
+        return "no meter of an Apple device is read by this version"
+    return "" if kind in KINDS else f"the runner for Apple devices makes no {kind} runs"
+
+
 def render(request: RunRequest, arms: Mapping[BundleName, dict[str, Any]], *, placement: bool) -> bytes:
     """Return the job of one run as the bytes of its file."""
     plan, kind = request.plan, request.kind
     iterations = {"duet": plan.duet_iterations, "memory": plan.memory_iterations}
-    made: dict[ArmName, dict[str, Any]] = {name: arms[bundle] for name, bundle in request.arms.items()}
+    units = {"compute_units": plan.compute_units} if plan.compute_units else {}
+    made: dict[ArmName, dict[str, Any]] = {name: arms[bundle] | units for name, bundle in request.arms.items()}
     job = {
         "schema": SCHEMA,
         "token": request.token,

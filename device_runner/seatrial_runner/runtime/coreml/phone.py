@@ -78,7 +78,7 @@ class PhoneRunner:
 
     def lacks(self, kind: RunKind) -> str:
         """Return why there are no runs of ``kind``, or an empty string."""
-        return ""
+        return contract.lacks(kind)
 
     def settings(self) -> dict[str, str]:
         """Return which runner runs, and by which program it is reached."""
