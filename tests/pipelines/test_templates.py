@@ -41,7 +41,7 @@ def check(schema: str, *files: Path, transform: str = "") -> None:
 
 
 def test_files_are_of_their_consumers_schema() -> None:
-    assert len(WORKFLOWS) == 4
+    assert len(WORKFLOWS) == 5
     check("vendor.github-actions", *ACTIONS)
     check("vendor.github-workflows", *WORKFLOWS)
     check("vendor.gitlab-ci", GITLAB, transform="gitlab-ci")
