@@ -14,7 +14,7 @@ import torch
 from scipy import ndimage
 
 SIDE = 32
-TRAIN_DRAWS, TEST_DRAWS = 2, 4
+TRAIN_DRAWS, TEST_DRAWS = 1, 3
 CALIBRATION = 128
 
 

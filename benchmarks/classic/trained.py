@@ -1,6 +1,6 @@
 """The models of the compression benchmarks, trained once for each seed and kept in a folder.
 
-    python -m benchmarks.classic.trained --work WORK --model resnet18 --seeds 0 1 2
+python -m benchmarks.classic.trained --work WORK --model resnet18 --seeds 0 1 2
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .resnet18 import ResNet18
 
 BATCH = 64
 MODELS: dict[str, Callable[[], nn.Module]] = {"resnet18": ResNet18}
-TRAINING = Training(epochs=8, learning_rate=2e-3, weight_decay=0.02, warmup=0.1, clip_norm=5.0, checkpoint_every=50)
+TRAINING = Training(epochs=6, learning_rate=2e-3, weight_decay=0.02, warmup=0.1, clip_norm=5.0, checkpoint_every=50)
 
 
 def trained(model: str, seed: int, work: Path) -> nn.Module:
@@ -77,7 +77,9 @@ def batched_top1(module: nn.Module) -> float:
     """Return the same of a torch module, in batches."""
     images, labels = part("test")
     with torch.no_grad():
-        right = sum(int((module(x).argmax(1) == y).sum()) for x, y in zip(images.split(250), labels.split(250), strict=True))
+        right = sum(
+            int((module(x).argmax(1) == y).sum()) for x, y in zip(images.split(250), labels.split(250), strict=True)
+        )
     return right / len(labels)
 
 

@@ -78,7 +78,8 @@ class _Compression:
         on_event: OnEvent,
     ) -> None:
         self.recipe, self.out, self.bench = recipe, out, bench
-        self.state = CompressionState.of(source, targets=tuple(targets), seed=recipe.seed, on_event=on_event)
+        fields: dict[str, Any] = {"targets": tuple(targets), "seed": recipe.seed, "on_event": on_event, "bench": bench}
+        self.state = CompressionState.of(source, **fields)
         self.steps = [step_for(settings) for settings in recipe.steps]
         self.checkpoint = Checkpoint(out.with_suffix(".work") if out else None)
         self.original_digest = weights_digest(source.module)
@@ -145,6 +146,8 @@ class _Compression:
             save_weights(self.state.source.module, self.out.with_name(record.original_weights))
         write_program(program, self.out, note)
         write_atomic(record_path(self.out), record.json_text())
+        for name, text in drawings(record).items():
+            write_atomic(self.out.with_name(f"{self.out.stem}.{name}"), text)
 
     def _record(self) -> Record:
         source, recipe = self.state.source, self.recipe
@@ -246,6 +249,14 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def drawings(record: Record) -> dict[str, str]:
+    """Return the drawings that the steps' details ask for: name of the file behind the model's to content."""
+    from .mixed_precision.plot import curve_svg
+
+    curves = [step for step in record.steps if step.kind == "mixed_precision"]
+    return {"tradeoff.svg": curve_svg(curves[-1].details)} if curves else {}
 
 
 def record_path(out: Path) -> Path:

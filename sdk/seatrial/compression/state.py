@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seatrial_targets.profile import TargetProfile
 
     from ..source import ModelSource
+    from .latency import Bench
 
 Tensors = dict[str, "torch.Tensor"]
 OnEvent = Callable[["Event"], None]
@@ -36,7 +37,8 @@ class CompressionState:
     ``source`` is what the user gave and is never changed; ``module`` is a copy that the steps change or replace, and
     ``form`` says what it is: "float" (modules) or "quantized" (a captured graph, see quantized_program.py).
     ``folder`` is for a step's own files (checkpoints of training); it outlives an interruption. A step that changes
-    the structure adds to ``edits``, so that the structure can be made again without a pickle (edits.py).
+    the structure adds to ``edits``, so that the structure can be made again without a pickle (edits.py). ``bench``:
+    where latency can be measured, if anywhere.
     """
 
     source: ModelSource
@@ -46,6 +48,7 @@ class CompressionState:
     seed: int = 0
     folder: Path | None = None
     on_event: OnEvent = _ignore
+    bench: Bench | None = None
     edits: list[dict[str, Any]] = field(default_factory=list)
     learned_scales: bool = False
 

@@ -45,6 +45,11 @@ STEPS: dict[str, Entry] = {
         "seatrial.compression.distillation.distil:DistilStep",
         "Train the model as it is now to answer like a teacher",
     ),
+    "mixed_precision": Entry(
+        "seatrial.compression.mixed_precision.settings:MixedPrecision",
+        "seatrial.compression.mixed_precision.mixed:MixedPrecisionStep",
+        "INT8, but for the layers whose floating point pays in measured time",
+    ),
     "quantize_weights": Entry(
         "seatrial.compression.weight_only.settings:QuantizeWeights",
         "seatrial.compression.weight_only.quantize:QuantizeWeightsStep",
