@@ -5,7 +5,7 @@
     apple_runner.py --vector DIR   a vector of the contract, on a made-up device; as `seatrial-vectors DIR`
 
 Outputs are what `STAND_IN_OUTPUTS` names: "golden" repeats the golden files (so that only the way there and back is
-tested), "wrong" departs from them. Times are those of reading a file: they measure nothing.
+tested), "wrong" departs from them, "evaluated" executes the package with Seatrial's evaluator. Times measure nothing.
 """
 
 from __future__ import annotations
@@ -85,8 +85,18 @@ class Model:
 
     def outputs(self) -> dict[str, list[float]]:
         how = os.environ.get("STAND_IN_OUTPUTS", "golden")
+        if how == "evaluated":
+            return self.evaluated()
         shift = 1.0 if how == "wrong" else 0.0
         return {spec["name"]: (tensor(self.device, spec) + shift).tolist() for spec in self.arm["outputs"]}
+
+    def evaluated(self) -> dict[str, list[float]]:
+        from seatrial.verify.coreml.session import PackageSession
+
+        folder = self.device.folder
+        inputs = {spec["name"]: np.load(folder / spec["path"], allow_pickle=False) for spec in self.arm["inputs"]}
+        found = PackageSession(folder / self.arm["model"]).run(inputs)
+        return {name: array.astype(np.float64).ravel().tolist() for name, array in found.items()}
 
 
 class MadeDevice(Device):

@@ -70,7 +70,7 @@ printf 'Pages inactive:                            20000.\\nPages speculative:  
 }
 
 
-def install(folder: Path, *, swift: bool = True, phone: Path | None = None) -> Path:
+def install(folder: Path, *, swift: bool = True, phone: Path | None = None, evaluated: bool = False) -> Path:
     """Put the tools into ``folder`` and return it: the PATH of its sessions. ``phone`` is the folder of one on it."""
     folder.mkdir(parents=True)
     for name in MACOS_HAS:
@@ -80,7 +80,7 @@ def install(folder: Path, *, swift: bool = True, phone: Path | None = None) -> P
     for name, script in SAYS.items():
         _write(folder / name, script.replace("BATTERY", BATTERY))
     if swift:
-        _write(folder / "swift", _compiler())
+        _write(folder / "swift", _compiler("evaluated" if evaluated else "golden"))
     if phone:
         (phone / "container").mkdir(parents=True)
         (phone / "state.json").write_text("{}")
@@ -88,13 +88,14 @@ def install(folder: Path, *, swift: bool = True, phone: Path | None = None) -> P
     return folder
 
 
-def _compiler() -> str:
+def _compiler(outputs: str) -> str:
     return f"""[ "$1" != --version ] || {{ echo "Swift version 99.0 (stand-in)"; exit 0; }}
 [ "$1 $2 $3" = "build -c release" ] && [ -f Package.swift ] || exit 1
 [ -f Sources/seatrial-apple/main.swift ] || exit 1
 mkdir -p .build/release
-printf '#!/bin/sh\\nexec %s %s "$@"\\n' '{sys.executable}' '{RUNNER}' > .build/release/seatrial-apple
-chmod 755 .build/release/seatrial-apple"""
+made=.build/release/seatrial-apple
+printf '#!/bin/sh\\nexport STAND_IN_OUTPUTS={outputs}\\nexec %s %s "$@"\\n' '{sys.executable}' '{RUNNER}' > $made
+chmod 755 $made"""
 
 
 def _write(path: Path, script: str) -> None:

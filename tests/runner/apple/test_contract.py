@@ -70,6 +70,13 @@ def test_paths_become_those_of_the_device() -> None:
     ]
 
 
+@pytest.mark.parametrize(("shape", "kind"), [([8, 6, 3], "rgb"), ([8, 6], "gray")])
+def test_pixels_are_told_to_be_an_image(shape: list[int], kind: str) -> None:
+    image = {"name": "image", "dtype": "uint8", "shape": shape, "golden_shape": shape, "golden": "golden/x.npy"}
+    made = arm(inputs=[image])["inputs"]
+    assert made[0]["image"] == kind  # type: ignore[index]
+
+
 def test_the_targets_compute_units_are_asked_for() -> None:
     runtime = PROFILE.runtime.model_copy(update={"providers": ("CPU_AND_NE",)})
     profile = PROFILE.model_copy(update={"runtime": runtime})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from seatrial import export
 from seatrial_runner.bundle import Bundle
 from seatrial_runner.condition.clean import clean
 from seatrial_runner.records import Trial, agent_arm
@@ -21,6 +22,15 @@ from seatrial_targets.inventory import Device
 
 from .conftest import QUICK
 
+MODEL = """
+import torch
+from torch import nn
+
+def build():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))
+    return {"module": net.eval(), "example_inputs": (torch.randn(1, 3, 8, 8),)}
+"""
 Make = Callable[..., Bundle]
 NewMac = Callable[..., Device]
 
@@ -116,6 +126,21 @@ def test_wrong_outputs_end_the_trial(new_mac: NewMac, make_package: Make, monkey
         program.write_text(program.read_text().replace("exec ", "STAND_IN_OUTPUTS=wrong exec "))
         with pytest.raises(RunFailedError, match="differs from the golden output"):
             runner.solo(1)
+
+
+@pytest.mark.slow
+def test_an_exported_model_from_torch_to_a_trial(new_mac: NewMac, tmp_path: Path) -> None:
+    """Exported, sent, laid out, executed op by op there, and compared with torch's outputs."""
+    pytest.importorskip("coremltools")
+    source = tmp_path / "model.py"
+    source.write_text(MODEL)
+    bundle = export(f"{source}:build", "mac-apple-silicon-fp16", tmp_path / "bundles")
+    device = new_mac(evaluated=True)
+    with open_trial(device, {"candidate": bundle}, QUICK) as runner:
+        runner.solo(1)
+    check = agent_arm(runner.trial.of("solo")[0], "candidate").checks[0]
+    assert check.ok
+    assert 0 < check.rel_l2 < 5e-3  # float16 between operations, so not the same bits
 
 
 def test_the_sources_that_travel_are_whole_and_the_same_each_time() -> None:

@@ -92,12 +92,9 @@ def render(request: RunRequest, arms: Mapping[BundleName, dict[str, Any]], *, pl
 
 
 def _tensor(entry: TensorEntry, remote: Callable[[str], str]) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "dtype": entry.dtype,
-        "shape": list(entry.golden_shape),
-        "path": remote(entry.golden),
-    }
+    made = {"name": entry.name, "dtype": entry.dtype, "shape": list(entry.golden_shape), "path": remote(entry.golden)}
+    # Core ML has no arrays of uint8: such a golden file holds pixels.
+    return made | ({"image": "gray" if len(entry.golden_shape) == 2 else "rgb"} if entry.dtype == "uint8" else {})
 
 
 def judged(result: AgentResult) -> AgentResult:

@@ -7,7 +7,7 @@ public struct TensorSpec: Decodable {
     public let shape: [Int]
     public let path: String
     public let tolerance: Double?
-    public let image: String?  // "rgb", "bgr", "gray": the input is an image, the file holds its pixels as uint8
+    public let image: String?  // "rgb" or "gray": the input is an image, the file holds its pixels as uint8
 
     public var count: Int { shape.reduce(1, *) }
 }

@@ -42,7 +42,8 @@ final class CoreMLModel: LoadedModel {
         case .dictionary:
             let labels = model.modelDescription.classLabels as? [AnyHashable] ?? []
             return labels.map { value.dictionaryValue[$0]?.doubleValue ?? .nan }
-        default: return nil  // a label as text, an image: nothing that a golden array compares with
+        case .image: return value.imageBufferValue.flatMap(samples)
+        default: return nil  // a label as text: nothing that a golden array compares with
         }
     }
 }
@@ -76,31 +77,47 @@ func feature(_ spec: TensorSpec, _ tensor: Tensor) throws -> MLFeatureValue {
     return MLFeatureValue(multiArray: array)
 }
 
-/// Pixels of shape (1, channels, height, width) as what a camera delivers.
+/// Pixels of shape (height, width, 3) in red, green, blue, or (height, width), as what a camera delivers.
 func pixels(_ spec: TensorSpec, _ tensor: Tensor, _ layout: String) throws -> CVPixelBuffer {
-    guard spec.shape.count == 4, tensor.dtype == .uint8, spec.shape[1] == (layout == "gray" ? 1 : 3) else {
-        throw Failure(.input, .harness, "input '\(spec.name)': an image is uint8 of shape (1, channels, height, width)")
+    let gray = layout == "gray"
+    guard tensor.dtype == .uint8, gray ? spec.shape.count == 2 : spec.shape.count == 3 && spec.shape[2] == 3 else {
+        throw Failure(.input, .harness, "input '\(spec.name)': an image is uint8, (height, width, 3) or (height, width)")
     }
-    let (height, width) = (spec.shape[2], spec.shape[3])
-    let format = layout == "gray" ? kCVPixelFormatType_OneComponent8 : kCVPixelFormatType_32BGRA
+    let (height, width) = (spec.shape[0], spec.shape[1])
+    let format = gray ? kCVPixelFormatType_OneComponent8 : kCVPixelFormatType_32BGRA
     var made: CVPixelBuffer?
     CVPixelBufferCreate(nil, width, height, format, nil, &made)
     guard let buffer = made else { throw Failure(.input, .device, "input '\(spec.name)': no memory for its image") }
     CVPixelBufferLockBaseAddress(buffer, [])
     defer { CVPixelBufferUnlockBaseAddress(buffer, []) }
     let base = CVPixelBufferGetBaseAddress(buffer)!.assumingMemoryBound(to: UInt8.self)
-    let rowBytes = CVPixelBufferGetBytesPerRow(buffer), plane = height * width
-    let source = [UInt8](tensor.data)
-    // A buffer is always BGRA, whatever order the model wants: Core ML converts.
-    let order = layout == "bgr" ? [0, 1, 2] : [2, 1, 0]
+    let rowBytes = CVPixelBufferGetBytesPerRow(buffer), source = [UInt8](tensor.data)
     for y in 0..<height {
         for x in 0..<width {
-            if layout == "gray" { base[y * rowBytes + x] = source[y * width + x]; continue }
-            for (at, channel) in order.enumerated() {
-                base[y * rowBytes + x * 4 + at] = source[channel * plane + y * width + x]
-            }
-            base[y * rowBytes + x * 4 + 3] = 255
+            let from = y * width + x, to = y * rowBytes
+            if gray { base[to + x] = source[from]; continue }
+            // A buffer is blue, green, red, alpha, whatever order the model wants: Core ML converts.
+            for channel in 0..<3 { base[to + x * 4 + channel] = source[from * 3 + 2 - channel] }
+            base[to + x * 4 + 3] = 255
         }
     }
     return buffer
+}
+
+/// An image that a model gives, in the order of `pixels`; nil for a format that golden files do not have.
+func samples(_ buffer: CVPixelBuffer) -> [Double]? {
+    CVPixelBufferLockBaseAddress(buffer, .readOnly)
+    defer { CVPixelBufferUnlockBaseAddress(buffer, .readOnly) }
+    guard let base = CVPixelBufferGetBaseAddress(buffer)?.assumingMemoryBound(to: UInt8.self) else { return nil }
+    let (height, width) = (CVPixelBufferGetHeight(buffer), CVPixelBufferGetWidth(buffer))
+    let rowBytes = CVPixelBufferGetBytesPerRow(buffer)
+    switch CVPixelBufferGetPixelFormatType(buffer) {
+    case kCVPixelFormatType_OneComponent8:
+        return (0..<height * width).map { Double(base[$0 / width * rowBytes + $0 % width]) }
+    case kCVPixelFormatType_32BGRA:
+        return (0..<height * width).flatMap { at in
+            (0..<3).map { Double(base[at / width * rowBytes + at % width * 4 + 2 - $0]) }
+        }
+    default: return nil
+    }
 }
