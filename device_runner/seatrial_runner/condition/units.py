@@ -24,6 +24,9 @@ TABLE = {
     "airplane": "seatrial_runner.condition.phone:Airplane",
     "fixed-performance": "seatrial_runner.condition.phone:FixedPerformance",
     "background": "seatrial_runner.condition.phone:Background",
+    "power-mode": "seatrial_runner.condition.jetson:PowerMode",
+    "clocks": "seatrial_runner.condition.jetson:JetsonClocks",
+    "fan": "seatrial_runner.condition.jetson:JetsonFan",
 }
 
 
@@ -56,6 +59,7 @@ class Unit(ABC):
     """
 
     name: ClassVar[str]
+    takes_value: ClassVar[bool] = False
     needs: ClassVar[Literal["login", "root"]] = "root"
     blind: ClassVar[bool] = False
     READ: ClassVar[str]
@@ -74,8 +78,15 @@ class Unit(ABC):
 
 
 def get_unit(name: str) -> Unit | None:
-    """Return the unit called ``name``; None for one that this version does not know."""
+    """Return the unit called ``name``; None for one that this version does not know.
+
+    ``NAME=VALUE`` is for units that can be wanted in more than one way.
+    """
+    name, equals, value = name.partition("=")
     if name not in TABLE:
         return None
     module, _, attribute = TABLE[name].partition(":")
-    return cast(Unit, getattr(importlib.import_module(module), attribute)())
+    made = getattr(importlib.import_module(module), attribute)
+    if equals and not made.takes_value:
+        return None
+    return cast(Unit, made(value) if equals else made())

@@ -13,6 +13,7 @@ from ..records import MeterInfo
 TABLE = {
     "rapl": "seatrial_runner.meter.counters:RaplMeter",
     "hwmon": "seatrial_runner.meter.counters:HwmonEnergyMeter",
+    "jetson": "seatrial_runner.meter.jetson:JetsonRails",
 }
 
 POINT_HZ = 100.0  # a point meter below this rate errs by up to a third, however long the window (see docs on meters)

@@ -19,6 +19,7 @@ from ..onnxruntime import OnnxRuntimeAgent
 from .build import Builder, Engine
 from .calls import ArmFiles, input_files, varying_shapes
 from .commands import QuerySettings
+from .doctor import examine, why_not
 from .identity import Identity, identify
 from .job import Place
 from .python_runner import (
@@ -35,10 +36,6 @@ from .trtexec import TrtexecRunner
 NAME = "tensorrt"
 # Settings of queries that a target may have in `runtime: config:`.
 OPTIONS = {"transfers": "transfers", "cuda_graph": "graph"}
-_PHONE = (
-    "TensorRT does not exist for Android phones: NVIDIA publishes it for Linux, Windows, JetPack and DRIVE OS. Use a"
-    " target of the family android-arm64, which runs ONNX Runtime (`seatrial targets list`)"
-)
 
 
 class TensorRt:
@@ -51,8 +48,8 @@ class TensorRt:
         return read_state(transport, brief=brief)
 
     def examine(self, device: Device, transport: Transport, state: DeviceState | None) -> tuple[Finding, ...] | None:
-        """Return None: a doctor has nothing to say of it yet."""
-        return None
+        """Return what the device has of TensorRT, or in plain words that there is none for it."""
+        return examine(device, transport, state) if state else None
 
     def equip(self, ground: Ground) -> Equipped:
         """Build the engines, or find them built. Raises BundleError, UserError, DeviceErrors."""
@@ -104,7 +101,7 @@ def query_settings(profile: TargetProfile) -> QuerySettings:
 
 def require_usable(identity: Identity, ground: Ground) -> None:
     """Raise DeviceError, saying what helps, when the device has no TensorRT that works; UserError when another."""
-    problem = why_not(identity, ground.state, ground.device)
+    problem = why_not(identity, ground.state)
     if problem:
         raise DeviceError(f"{ground.transport.name}: {problem}")
     require_version(identity, ground)
@@ -118,27 +115,6 @@ def require_version(identity: Identity, ground: Ground) -> None:
                 f"{ground.transport.name} has TensorRT {identity.version}, and target {profile.name} is for"
                 f" {profile.runtime.versions}; export for a target that it fits (`seatrial targets list`)"
             )
-
-
-def why_not(identity: Identity, state: DeviceState, device: Device) -> str:
-    """Return why TensorRT can't be used on a device, and what helps; empty when it can."""
-    if identity.absent:
-        return f"there is no program {identity.absent}, which devices.yaml names as its trtexec"
-    if identity.trtexec and not identity.problem:
-        return ""
-    if identity.trtexec:
-        return f"{identity.trtexec} can't be used: {identity.problem}"
-    if identity.version or identity.l4t:
-        have = f"TensorRT {identity.version}" if identity.version else f"L4T {identity.l4t}"
-        return (
-            f"it has {have}, but no trtexec: sudo apt-get install libnvinfer-bin, or name its place with `trtexec:` in"
-            " devices.yaml"
-        )
-    if state.os.startswith("Android") and not identity.libraries:
-        return f"it has no libnvinfer. {_PHONE}"
-    if identity.libraries:
-        return f"it has {identity.libraries[0]}, but no trtexec; push one, and name it with `trtexec:` in devices.yaml"
-    return "it has no TensorRT: on a Jetson, sudo apt-get install nvidia-jetpack"
 
 
 def _require_ours(ground: Ground) -> None:
