@@ -45,6 +45,11 @@ STEPS: dict[str, Entry] = {
         "seatrial.compression.distillation.distil:DistilStep",
         "Train the model as it is now to answer like a teacher",
     ),
+    "qat": Entry(
+        "seatrial.compression.quantization.qat_settings:Qat",
+        "seatrial.compression.quantization.qat:QatStep",
+        "Quantization-aware training, with your labels, a teacher, or both",
+    ),
     "mixed_precision": Entry(
         "seatrial.compression.mixed_precision.settings:MixedPrecision",
         "seatrial.compression.mixed_precision.mixed:MixedPrecisionStep",
