@@ -12,7 +12,7 @@ import numpy as np
 from seatrial_ci.statistics.duet import duet_log_ratio
 from seatrial_ci.statistics.intervals import Floats
 from seatrial_ci.statistics.validity import support_of, thirds_log_ratio
-from seatrial_runner.records import ArmResult, Run, RunKind, Trial, agent_arm
+from seatrial_runner.records import ArmResult, Memory, Run, RunKind, Trial, agent_arm
 
 BundleRole = Literal["candidate", "baseline"]
 Comparison = Literal["duet", "separate"]
@@ -83,13 +83,18 @@ def peak_memory(trial: Trial, bundle: BundleRole) -> Series:
     def figure(run: Run) -> float:
         memory = run.result.memory if run.result else None
         peaks = [p for p in (memory.peak_load, memory.peak_inference) if p] if memory else []
-        if memory and memory.system_peak_delta:
+        if memory and memory.system_peak_delta and (_on_gpu(memory) or not peaks):
             peaks = [memory.system_peak_delta]
         if not peaks:
             raise ValueError(f"run {run.index}: the kernel did not tell the peak memory")
         return float(max(peaks))
 
     return _series(trial, trial.of("memory", bundle), figure, "memory")
+
+
+def _on_gpu(memory: Memory) -> bool:
+    """Only an engine on a GPU says its size; what a CPU's process holds is told better by the process itself."""
+    return memory.engine_bytes is not None or memory.scratch_bytes is not None
 
 
 def energies(trial: Trial, bundle: BundleRole) -> Series:
