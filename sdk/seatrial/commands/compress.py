@@ -20,9 +20,19 @@ from .screen import Screen
 NEEDED = ("torch", "torchao", "torch_pruning", "safetensors")  # of the extra [compress]
 
 
+def complete_recipes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Names of ready recipes that begin so."""
+    from seatrial.compression.recipes import names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 @click.command(cls=Command)
 @click.argument("source")
-@click.option("--recipe", required=True, type=FILE, metavar="FILE", help="The recipe, a YAML file.")
+@click.option(
+    "--recipe", required=True, type=FILE, metavar="FILE", shell_complete=complete_recipes,
+    help="The recipe: a YAML file, or the name of a ready one, such as int8 or minilm-4bit.",
+)  # fmt: skip
 @click.option("--out", type=FILE, metavar="FILE", help="Where the compressed model goes.  [default: RECIPE.pt2]")
 @click.option(
     "--target", "targets", multiple=True, metavar="NAME", shell_complete=complete_targets,

@@ -24,6 +24,8 @@ def say_record(screen: Screen, record: Record) -> None:
     for step in record.steps:
         for note in step.notes:
             screen.line(f"note: {step.index + 1} {step.kind}: {note}")
+    for text in record.remarks:
+        screen.line(f"note: {text}")
     for name, figures, _ in stages:
         for each in figures.latency:
             _say_absent(screen, name, each)

@@ -24,6 +24,7 @@ from seatrial_targets.located import load, loads
 from seatrial_targets.profile import Name
 from seatrial_targets.spec import Spec
 
+from .recipes import recipe_path
 from .settings import StepSettings
 from .table import STEPS, settings_class
 
@@ -59,8 +60,9 @@ class Recipe(_Header):
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """Return the recipe in a YAML file. Raises ConfigError with every problem, each with its place."""
-        return cls._of(load(path, file_model()))
+        """Return the recipe in a YAML file, or the ready one of that name. Raises ConfigError with every problem, each
+        with its place."""
+        return cls._of(load(recipe_path(path), file_model()))
 
     @classmethod
     def loads(cls, text: str, source_name: str = "recipe") -> Recipe:

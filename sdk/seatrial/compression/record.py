@@ -71,7 +71,7 @@ class Record(RecordPart):
     """Everything about a compression but the weights.
 
     ``edits`` are the changes of structure in their order: replayed on the original they give a model that the
-    compressed weights fit into.
+    compressed weights fit into. ``remarks``: claims of methods that do not hold on the targets (claims.py).
     """
 
     schema_: Literal["seatrial.compression/1"] = Field(default=RECORD_SCHEMA, alias="schema")
@@ -88,6 +88,7 @@ class Record(RecordPart):
     edits: tuple[dict[str, Any], ...] = ()
     original_weights: str = ""  # name of the file beside the record that holds them
     weights_licence: str = ""
+    remarks: tuple[str, ...] = ()
     toolchain: dict[str, str] = Field(default_factory=dict)
 
     def json_text(self) -> str:

@@ -12,6 +12,7 @@ from seatrial_targets.errors import ModelError, SeatrialError, UserError
 from ..exporters.golden import toolchain
 from .capture import capture_for_export
 from .checkpoint import Checkpoint, Progress
+from .claims import remarks
 from .figures import Reference, measure
 from .latency import Bench, measured_latency
 from .pt2_file import write_program
@@ -166,6 +167,7 @@ class _Compression:
             edits=tuple(self.state.edits),
             original_weights=f"{self.out.stem}.original.safetensors" if keeps and self.out else "",
             weights_licence=source.weights_licence,
+            remarks=remarks(source.module, self.state.targets),
             toolchain=toolchain("torchao", "torch-pruning"),
         )
 

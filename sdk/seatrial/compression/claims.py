@@ -1,0 +1,47 @@
+"""Where what is often claimed of a method does not hold on a target: said to whoever compresses for it.
+
+The figures are from benchmarks/RESULTS.md, "Compression of ResNet18", and facts of ONNX Runtime's CPU provider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+    from seatrial_targets.profile import TargetProfile
+
+CONVOLUTIONAL = 0.5  # part of the weights from which on a model counts as convolutional
+
+
+def remarks(module: torch.nn.Module, targets: Sequence[TargetProfile]) -> tuple[str, ...]:
+    """Return one sentence for each target and claim that does not hold there."""
+    convolutional = convolutional_part(module) > CONVOLUTIONAL
+    return tuple(text for target in targets for text in _of_target(target, convolutional))
+
+
+def convolutional_part(module: torch.nn.Module) -> float:
+    """Return the part of the weights of convolutions and linear layers that convolutions hold, by their axes."""
+    weights = [each for each in module.state_dict().values() if each.ndim >= 2]
+    total = sum(each.numel() for each in weights)
+    return sum(each.numel() for each in weights if each.ndim > 2) / total if total else 0.0
+
+
+def _of_target(target: TargetProfile, convolutional: bool) -> list[str]:
+    if target.runtime.name != "onnxruntime":
+        return []
+    found = []
+    if target.precision == "fp16" and target.device.architecture == "x86_64":
+        found.append(
+            f"{target.name}: FP16 halves the file and no more: ONNX Runtime computes in float32 on an x86 CPU, so that "
+            "the model is not faster and needs as much memory; static INT8 is the way to speed there"
+        )
+    how = target.quantization
+    if target.precision == "int8" and how is not None and how.scheme == "dynamic" and convolutional:
+        found.append(
+            f"{target.name}: dynamic INT8 makes the file smaller, but not convolutions faster, which most of this "
+            "model is: ConvInteger costs as much as float32, and the ranges are searched each time; use static INT8"
+        )
+    return found
