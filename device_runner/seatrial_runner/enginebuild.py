@@ -149,14 +149,14 @@ def modes_for(form: Form, oldest: Version, end: Version, *, choose_fp16: bool = 
     """Return how to build ``form`` with TensorRT from ``oldest`` up to before ``end``.
 
     Until 9.x there is no strong typing; in 10.x it is asked for; from 11 on there is nothing else. ``choose_fp16``: the
-    builder of 8 to 10 may run float32 layers in float16 where that is faster, so it builds weakly typed there, too.
+    builder may run float32 layers in float16 where that is faster, which it can up to 10.x: there is no mode for 11.
     """
     allowed: list[Literal["fp16", "int8"]] = ["fp16"] if choose_fp16 or form.endswith("fp16") else []
     allowed += ["int8"] if form.startswith("qdq") else []
     weak_until: Version = (11,) if choose_fp16 else (10,)
     modes = [
         BuildMode(since=_dotted(oldest), until=_dotted(weak_until), strongly_typed=False, allowed=tuple(allowed)),
-        BuildMode(since=_dotted(max(oldest, weak_until)), strongly_typed=True),
+        *([] if choose_fp16 else [BuildMode(since=_dotted(max(oldest, weak_until)), strongly_typed=True)]),
     ]
     return tuple(mode for mode in modes if oldest < _numbers(mode.until or "999") and _numbers(mode.since) < end)
 

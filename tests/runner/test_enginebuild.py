@@ -34,7 +34,7 @@ def test_the_types_are_said_in_each_versions_own_words(form: Form, expected: dic
 
 
 def test_a_builder_that_may_choose_is_weakly_typed_and_ends_with_10() -> None:
-    made = record("qdq-fp32", end=(11,), choose_fp16=True)
+    made = record("qdq-fp32", end=(12,), choose_fp16=True)
     assert made.trtexec_flags((10, 3)) == ("--fp16", "--int8")
     with pytest.raises(BundleError, match=r"8\.5 to before 11; the device has 11\.0"):
         made.trtexec_flags((11, 0))

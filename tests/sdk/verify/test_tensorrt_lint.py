@@ -139,7 +139,27 @@ def test_half_of_the_weights_zero_without_a_pattern_is_pointed_out() -> None:
 
 
 def test_batch_norm_activation_concat_pool_and_output() -> None:
-    assert {"before-activation", "concat-scale", "max-pool-scale", "quantized-output", "batch-norm"} <= rules(_untidy())
+    assert {"before-activation", "concat-scale", "max-pool-scale", "quantized-output"} <= rules(_untidy())
+
+
+@pytest.mark.parametrize(
+    ("quantized", "shared", "expected"), [(True, False, "warning"), (False, False, "hint"), (True, True, "")]
+)
+def test_a_batch_norm_that_could_have_been_folded(quantized: bool, shared: bool, expected: str) -> None:
+    made = conv() if quantized else model(
+        [helper.make_node("Conv", ["x", "w"], ["y"], name="conv")],
+        {"w": np.ones((8, 16, 1, 1), np.float32)},
+        [value("x", T.FLOAT, [1, 16, 14, 14])],
+        [value("y", T.FLOAT, None)],
+    )  # fmt: skip
+    norm = {name: np.ones(8, np.float32) for name in ("g", "b", "m", "v")}
+    made.graph.initializer.extend(onnx.numpy_helper.from_array(each, name) for name, each in norm.items())
+    made.graph.node.append(helper.make_node("BatchNormalization", ["y", *norm], ["n"], name="bn"))
+    if shared:
+        made.graph.node.append(helper.make_node("Relu", ["y"], ["r"], name="relu"))
+    made.graph.output[0].name = "n"
+    found = [f.severity for f in lint_model(made, Context()) if f.rule == "batch-norm"]
+    assert found == ([expected] if expected else [])
 
 
 def test_every_rule_is_broken_by_some_model_here() -> None:

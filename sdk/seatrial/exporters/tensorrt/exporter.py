@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from seatrial_runner.bundle import Content, write_bundle
 from seatrial_runner.bundle import canonical as canonical_json
 from seatrial_runner.enginebuild import ENGINE_BUILD_FILE, EngineBuild, InputProfile, modes_for
+from seatrial_targets.errors import ExportError
 from seatrial_targets.profile import TargetProfile, span
 
 from ...verify.tensorrt.finding import Context
@@ -147,6 +148,11 @@ def _fields(
 def _build(made: Precise, data: bytes, target: TargetProfile) -> EngineBuild:
     context, engine, how = Context.of(target), target.runtime.engine, target.quantization
     spans = {name: span(shape) for name, shape in target.shapes.items()}
+    modes = modes_for(made.form, context.oldest, context.end, choose_fp16=how is not None and how.rest == "either")
+    if not modes:
+        raise ExportError(
+            f"target {target.name!r}: quantization.rest is either, which ends with TensorRT 10; take fp16 or fp32"
+        )
     return EngineBuild(
         onnx=MODEL,
         onnx_sha256=hashlib.sha256(data).hexdigest(),
@@ -154,7 +160,7 @@ def _build(made: Precise, data: bytes, target: TargetProfile) -> EngineBuild:
         weights=made.weights,
         opset=target.opset or DEFAULT_OPSET,
         versions=target.runtime.versions,
-        modes=modes_for(made.form, context.oldest, context.end, choose_fp16=how is not None and how.rest == "either"),
+        modes=modes,
         profiles={n: InputProfile(min=a, opt=b, max=c) for n, (a, b, c) in spans.items() if a != c},
         tf32=engine.tf32,
         sparsity=engine.sparsity or bool(sparsity_notes(made.model)),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import onnx
 
 MULTIPLYING = ("Conv", "Gemm", "MatMul")
+RECURRENT = ("LSTM", "GRU", "RNN")
 Edge = tuple[str, int]  # node, index of its input
 
 
@@ -64,6 +65,8 @@ def place(graph: Graph, keep: Collection[str] = ()) -> Placement:
             else:
                 found.edges[node.name, 0] = node.input[0]
                 found.weights[node.name] = output_axis(node, len(graph.tensors[node.input[1]].dims))
+        elif node.op_type in RECURRENT:
+            found.left[node.name] = "recurrent layers have no INT8 form"
     for node in (n for n in graph.nodes if n.op_type == "Add"):
         other = residual(graph, node, found)
         if other is not None:

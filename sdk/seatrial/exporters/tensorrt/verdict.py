@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CHECKS_FILE = "checks.json"
 CHECKS_SCHEMA = "seatrial.tensorrt-checks/1"
-SHOWN = 3  # findings in a message; the log has them all
+SHOWN = 3  # rules in a message; the log has every place
 
 
 @dataclass(frozen=True)
@@ -60,24 +60,29 @@ def _refuse(findings: Sequence[Finding], log: Path | None) -> None:
     errors = [each for each in findings if each.severity == "error"]
     if not errors:
         return
-    lines = [f"{each.rule}: {each.op} {each.node} {each.reason}; {each.fix}" for each in errors]
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    more = f" | and {len(lines) - SHOWN} more places" if len(lines) > SHOWN else ""
-    raise ExportError(f"TensorRT would reject the model: {' | '.join(lines[:SHOWN])}{more}")
+        log.write_text("".join(f"{_line(each)}\n" for each in errors), encoding="utf-8")
+    rules = _by_rule(errors)
+    more = f" | and {len(rules) - SHOWN} more rules" if len(rules) > SHOWN else ""
+    raise ExportError(f"TensorRT would reject the model: {' | '.join(rules[:SHOWN])}{more}")
+
+
+def _by_rule(findings: Sequence[Finding]) -> list[str]:
+    """One line per rule: its first place, and how many there are."""
+    found: dict[str, list[Finding]] = {}
+    for each in findings:
+        found.setdefault(each.rule, []).append(each)
+    return [_line(same[0]) + (f" (and {len(same) - 1} more)" if len(same) > 1 else "") for same in found.values()]
+
+
+def _line(finding: Finding) -> str:
+    where = f"{finding.op} {finding.node}".strip()
+    return f"{finding.rule}: {where} {finding.reason}; {finding.fix}"
 
 
 def _warnings(findings: Sequence[Finding]) -> list[str]:
-    """One note per rule: the first place in full, and how many there are."""
-    found: dict[str, list[Finding]] = {}
-    for each in findings:
-        if each.severity == "warning":
-            found.setdefault(each.rule, []).append(each)
-    return [
-        f"{rule}: {same[0].node} {same[0].reason}" + (f" (and {len(same) - 1} more)" if len(same) > 1 else "")
-        for rule, same in found.items()
-    ]
+    return _by_rule([each for each in findings if each.severity == "warning"])
 
 
 def _compile(model: onnx.ModelProto, target: TargetProfile, on_progress: Progress) -> tuple[Compiled | None, str]:

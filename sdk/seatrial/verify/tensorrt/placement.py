@@ -23,9 +23,14 @@ ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "PRelu", "Sigmoid", "HardSigmoid", "
 def _unfolded(graph: Graph, context: Context) -> Iterator[Problem]:
     for node in (n for n in graph.nodes if n.op_type == "BatchNormalization"):
         before = graph.maker(node.input[0])
-        if before is not None and before.op_type in ("Conv", "ConvTranspose"):
+        if before is None or before.op_type not in ("Conv", "ConvTranspose") or not _once(graph, before):
+            continue  # what reads the convolution beside it needs the values as they are
+        if graph.dequantizer(before.input[1]) is not None:
             text = "stands behind a convolution: its scales were not folded into the weights before they were quantized"
             yield Problem(node, text, "fold batch normalization into the convolution, then quantize")
+        else:
+            text = "stands behind a convolution, and could be part of its weights"
+            yield Problem(node, text, "fold batch normalization into the convolution", severity="hint")
 
 
 def _before_activation(graph: Graph, context: Context) -> Iterator[Problem]:
