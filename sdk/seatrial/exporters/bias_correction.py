@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm")
 MOST_SAMPLES = 8  # means settle with few samples; the whole net runs once per layer and sample
+MOST_ROUNDS = (
+    64  # in deeper nets layers that follow each other are corrected at once, or time would grow with the square
+)
 
 
 def correct_biases(
@@ -39,11 +42,11 @@ def correct_biases(
     made = onnx.ModelProto()
     made.CopyFrom(quantized)
     biases = _biases(made)
-    for node in made.graph.node:
-        bias = biases.get(node.name)
-        if bias is not None and node.name in means:
-            error = _mean(made, node.output[0], few) - means[node.name]
-            _shift(*bias, error)
+    nodes = [node for node in made.graph.node if node.name in biases and node.name in means]
+    for group in _groups(nodes):
+        found = _means(made, [node.output[0] for node in group], few)
+        for node in group:
+            _shift(*biases[node.name], found[node.output[0]] - means[node.name])
     return made, _fidelity(model, made, samples) - _fidelity(model, quantized, samples)
 
 
@@ -68,10 +71,15 @@ def _all_means(model: onnx.ModelProto, samples: Sequence[Arrays]) -> dict[str, N
     }
 
 
-def _mean(model: onnx.ModelProto, output: str, samples: Sequence[Arrays]) -> NDArray[np.float64]:
-    session = HostSession(_only(model, [output]), optimization=_way(model))
-    mean: NDArray[np.float64] = np.mean([_per_channel(session.run(each, [output])[output]) for each in samples], axis=0)
-    return mean
+def _groups(nodes: Sequence[Any]) -> list[Sequence[Any]]:
+    size = -(-len(nodes) // MOST_ROUNDS) or 1
+    return [nodes[i : i + size] for i in range(0, len(nodes), size)]
+
+
+def _means(model: onnx.ModelProto, outputs: list[str], samples: Sequence[Arrays]) -> dict[str, NDArray[np.float64]]:
+    session = HostSession(_only(model, outputs), optimization=_way(model))
+    found = [session.run(each, outputs) for each in samples]
+    return {name: np.mean([_per_channel(each[name]) for each in found], axis=0) for name in outputs}
 
 
 def _way(model: onnx.ModelProto) -> str:

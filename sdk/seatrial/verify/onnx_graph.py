@@ -59,8 +59,13 @@ class Graph:
     def only_readers(self, name: str) -> list[onnx.NodeProto]:
         """Return the nodes that read a tensor, looking through casts."""
         found: list[onnx.NodeProto] = []
-        for node in self.readers.get(name, []):
-            found += self.only_readers(node.output[0]) if node.op_type in PASSING else [node]
+        names = [name]
+        while names:
+            for node in self.readers.get(names.pop(0), []):
+                if node.op_type in PASSING:
+                    names.append(node.output[0])
+                else:
+                    found.append(node)
         return found
 
     def array(self, name: str) -> np.ndarray[Any, Any] | None:

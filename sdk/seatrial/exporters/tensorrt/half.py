@@ -26,6 +26,7 @@ FLOAT, FLOAT16 = 1, 10
 LARGEST = 65504.0
 MARGIN = 4.0  # a value of 16376 on the samples may be 65504 on other inputs
 MASKED = -1e30  # attention masks use such constants for "minus infinity", and mean it in float16, too
+SIZES = ("Shape", "Size")
 SINGLE = ("QuantizeLinear", "DequantizeLinear", "ConstantOfShape", "RandomNormalLike", "RandomUniformLike")
 
 
@@ -51,7 +52,7 @@ def to_half(model: onnx.ModelProto, keep: Collection[str] = ()) -> onnx.ModelPro
     graph = Graph.of(made)
     _refuse_subgraphs(made)
     _require_types(graph)
-    converter = _Converter(graph, {node.name for node in graph.nodes if _single(graph, node, keep)})
+    converter = _Converter(graph, _single(graph, keep))
     nodes = [each for node in made.graph.node for each in converter.convert(node)]
     nodes += converter.outputs()
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
@@ -115,23 +116,28 @@ class _Converter:
         return f"{name}_half"
 
 
-def _single(graph: Graph, node: Any, keep: Collection[str]) -> bool:
-    floats = [index for index, name in enumerate(node.input) if graph.type_of(name) == FLOAT]
-    written = [name for name in node.output if graph.type_of(name) == FLOAT]
-    if node.op_type == "Cast":
-        return _of_shapes(graph, node) or node.name in keep
-    if node.name in keep or node.op_type in SINGLE or (floats and not any(_takes_half(graph, node, i) for i in floats)):
-        return True
-    return bool(floats or written) and (not floats or _of_shapes(graph, node))
+def _single(graph: Graph, keep: Collection[str]) -> set[str]:
+    """Return the names of the nodes that stay in float32."""
+    sizes = _sizes(graph)
+    found = set(keep)
+    for node in graph.nodes:
+        floats = [index for index, name in enumerate(node.input) if graph.type_of(name) == FLOAT]
+        refuses = bool(floats) and not any(_takes_half(graph, node, index) for index in floats)
+        # What makes floats of nothing but integers (a size, a random seed) says its type in attributes of many kinds.
+        makes = not floats and node.op_type != "Cast" and any(graph.type_of(name) == FLOAT for name in node.output)
+        if node.op_type in SINGLE or refuses or makes or sizes.intersection(node.output):
+            found.add(node.name)
+    return found
 
 
-def _of_shapes(graph: Graph, node: Any) -> bool:
-    """Whether a node computes with sizes alone: they count past 2048, where float16 has no odd numbers."""
-    given = [name for name in node.input if name and not graph.constant(name)]
-    makers = [graph.makers.get(name) for name in given]
-    return bool(given) and all(
-        m is not None and (m.op_type in ("Shape", "Size") or _of_shapes(graph, m)) for m in makers
-    )
+def _sizes(graph: Graph) -> set[str]:
+    """Return the tensors that are computed from sizes alone: they count past 2048, where float16 has no odd numbers."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        given = [name for name in node.input if name and not graph.constant(name)]
+        if node.op_type in SIZES or (given and all(name in found for name in given)):
+            found.update(node.output)
+    return found
 
 
 def _takes_half(graph: Graph, node: Any, index: int) -> bool:

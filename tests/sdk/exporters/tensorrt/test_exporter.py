@@ -124,6 +124,7 @@ def test_layers_are_called_after_the_modules_and_each_has_its_noise(bundle_of: M
     assert all(20 < each["own_db"] < 60 and each["gain_db"] is not None for each in layers)
 
 
+@pytest.mark.slow
 def test_dynamic_shapes_become_profiles_and_hold_at_their_ends(tmp_path: Path) -> None:
     shapes = {"x": {"min": [1, 3, 16, 16], "opt": [2, 3, 16, 16], "max": [4, 3, 32, 16]}}
     bundle, _, build = opened(export(source(Residual()), target(shapes=shapes), tmp_path))
@@ -155,6 +156,7 @@ def test_without_calibration_data_it_says_what_to_give(tmp_path: Path) -> None:
         export(source(Residual(), calibration=None), target(), tmp_path)
 
 
+@pytest.mark.slow
 def test_two_of_four_zeros_are_kept_and_said(tmp_path: Path) -> None:
     module = Residual()
     for conv in (module.one[0], module.two[0]):
@@ -181,6 +183,7 @@ class Words(torch.nn.Module):
         return scores, scores.argmax(-1)
 
 
+@pytest.mark.slow
 def test_integers_are_int32_for_tensorrt_8_and_as_they_are_for_10(tmp_path: Path) -> None:
     made = source(Words(), calibration=None, checks=None, example_inputs=torch.tensor([[1, 2, 3, 15]]))
     old, _, _ = opened(export(made, target("jetson-orin-nano-fp32"), tmp_path))
