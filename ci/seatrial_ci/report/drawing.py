@@ -19,7 +19,10 @@ MOST_NAME = 36  # characters of a bar's label
 
 @dataclass(frozen=True)
 class Dot:
-    """A mark: ``path`` is a line of no length, which a round or square cap makes a dot at any zoom."""
+    """A mark: ``path`` is a line of nearly no length, which a round or square cap makes a dot at any zoom.
+
+    Of no length at all, square caps are not printed by Chromium.
+    """
 
     path: str
     span: str
@@ -139,7 +142,7 @@ def _axis(axis: Axis) -> list[object]:
 
 def _dot(mark: Mark, plot: _Plot) -> Dot:
     x, y = plot.x(mark.x), 5.0 if mark.beyond else plot.y(mark.y)
-    path = f"M{x - 4},{y + 5}L{x},{y - 2}L{x + 4},{y + 5}Z" if mark.beyond else f"M{x},{y}h0"
+    path = f"M{x - 4},{y + 5}L{x},{y - 2}L{x + 4},{y + 5}Z" if mark.beyond else f"M{x},{y}h.01"
     span = ""
     if mark.span is not None and mark.axis == "x":
         span = f"M{plot.x(mark.span[0])},{y}H{plot.x(mark.span[1])}"

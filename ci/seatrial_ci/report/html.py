@@ -176,8 +176,20 @@ def _environment() -> Environment:
     except ImportError as error:
         raise UserError("the HTML report needs jinja2; install it by: pip install 'seatrial[report]'") from error
     return Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(_read)
+        autoescape=True,
+        finalize=_shown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=FunctionLoader(_read),
     )
+
+
+def _shown(value: Any) -> Any:
+    """Return text without characters that a reader can't see, some of which turn what follows around."""
+    if not isinstance(value, str) or hasattr(value, "__html__") or value.isprintable():
+        return value
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in value)
 
 
 def _read(name: str) -> str:

@@ -132,6 +132,13 @@ def test_hostile_names_are_shown_and_not_obeyed(maker):
     assert "49" not in re.findall(r"evil\.example/x[^<]*?(49)", text)
 
 
+def test_characters_that_nobody_sees_turn_nothing_around(maker):
+    device = DeviceInfo(name="pi\u202egnp.exe\x1b[2J\u2066", target="t", transport="ssh")
+    text = page_of(maker.duets(8).trial(device=device))
+    assert "pi�gnp.exe�[2J�" in text
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
 def test_the_template_switches_no_escaping_off():
     from importlib import resources
 
