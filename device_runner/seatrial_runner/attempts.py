@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 from seatrial_targets.errors import AgentError, DeadlineError, SeatrialError, Status, UnfitStateError
 
+from .condition.pagecache import PageCache
 from .condition.window import Watch
 from .plan import Event, OnEvent, quiet
 from .records import AgentResult, DeviceState, Run
 from .run import RunRequest, record
+from .ticker import ticking
 
 Execute = Callable[[RunRequest], AgentResult]
 
@@ -41,6 +43,7 @@ class Attempts:
     execute: Execute
     watch: Watch
     keep: Callable[[Run], None]
+    chill: Callable[[RunRequest], PageCache] = lambda request: "warm"
     redos: int = 2
     on_event: OnEvent = quiet
 
@@ -62,9 +65,12 @@ class Attempts:
 
     def _once(self, request: RunRequest, index: int, *, last: bool) -> Run:
         before = self.watch.ready()
+        page_cache = self.chill(request) if request.kind == "cold" else ""
         started = time.time_ns()
         try:
-            run = record(request, index, started, self.execute(request))
+            with ticking(self.on_event, f"{request.kind} run under way", request.expected_seconds):
+                run = record(request, index, started, self.execute(request))
+            run = run.model_copy(update={"page_cache": page_cache})
             error: SeatrialError | None = None if run.status == "ok" else RunFailedError(run, self.watch.device)
         except (AgentError, DeadlineError) as died:
             # A died agent or a stuck one may be the device's mood: worth another try.

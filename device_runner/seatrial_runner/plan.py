@@ -25,9 +25,15 @@ class Plan:
     solo_runs: int = 5
     memory_runs: int = 3
     energy_runs: int = 1
+    cold_runs: int = 0
+    profile_runs: int = 0
+    sustained_ns: int = 0  # how long a sustained run lasts; 0: none is made
     solo_iterations: int = 200
     duet_iterations: int = 60
     memory_iterations: int = 20
+    cold_iterations: int = 20  # after the first, to know what warm is
+    profile_iterations: int = 20
+    sustained_samples: int = 50_000  # that are kept of a sustained run, at a steady stride
     max_ns: int = 20_000_000_000
     warmup_iterations: int = 30
     warmup_min_ns: int = 250_000_000

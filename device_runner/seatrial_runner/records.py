@@ -200,6 +200,7 @@ class AgentResult(Record):
     kernel: Text = ""
     runtime_version: Text = ""
     dlopen_ns: Nanoseconds | None = None
+    environment_ns: Nanoseconds | None = None  # what the runtime does once, before any model: thread pools, logging
     start_ns: Nanoseconds | None = None  # from the process's start to the first output, CLOCK_BOOTTIME
     cpus: int | None = None
     threads: int | None = None

@@ -70,7 +70,20 @@ class RunRequest:
     pair: int | None = None
     counters: Mapping[str, str] = field(default_factory=dict)
     sample_ns: int = 100_000_000
+    stride: int = 1  # sustained: of so many inferences, one is kept
     token: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    @property
+    def seconds(self) -> float:
+        """How long the run may take, before it is taken for stuck."""
+        return self.plan.run_seconds + (self.plan.sustained_ns / 1e9 if self.kind == "sustained" else 0)
+
+    @property
+    def expected_seconds(self) -> float:
+        """How long what is measured takes at least, as far as the plan tells: for progress."""
+        if self.kind == "sustained":
+            return self.plan.sustained_ns / 1e9
+        return 3 * self.plan.energy_window_ns / 1e9 if self.kind == "energy" else 0
 
 
 def run_in_folder(

@@ -16,7 +16,9 @@ from seatrial_targets.window import Window
 
 from . import lease as leases
 from .bundle import Bundle
+from .condition.pagecache import PageCache, drop, state_after
 from .condition.prepare import prepare
+from .condition.sensors import find_sensors
 from .condition.window import Watch
 from .meter import Choice, choose, sample_period_ns
 from .plan import Event, OnEvent, Plan, quiet
@@ -26,6 +28,8 @@ from .run import RunRequest, sweep
 from .runtime.base import Equipped, Ground, Runtime, get_runtime
 from .transport import open_transport
 from .transport.base import Transport
+
+SENSORS_NS = 1_000_000_000  # between readings in a sustained run
 
 
 @dataclass
@@ -60,6 +64,17 @@ class DeviceSession:
             return RunRequest(kind, dict(bundles), plan, first, pair)
         period = sample_period_ns(meter, plan.energy_sample_ns)
         return RunRequest(kind, dict(bundles), plan, first, pair, meter.files(), period)
+
+    def sustained_request(self, bundle: BundleName, plan: Plan, stride: int) -> RunRequest:
+        """Return the request for a run of minutes, meanwhile temperatures, clocks and the meter's files are read."""
+        files = {**find_sensors(self.transport), **(self.meter.meter.files() if self.meter.meter else {})}
+        return RunRequest("sustained", {"a": bundle}, plan, counters=files, sample_ns=SENSORS_NS, stride=stride)
+
+    def chill(self, request: RunRequest) -> PageCache:
+        """Make the next start of the request's bundle a cold one, as far as we may; say how far that went."""
+        bundle = request.arms["a"]
+        dropped = drop(self.transport, self.device.allow_changes)
+        return state_after(dropped, None if dropped else self.equipped[bundle].evict(bundle))
 
     def execute(self, request: RunRequest) -> AgentResult:
         """Run once. See `Equipped.execute` for what it raises."""

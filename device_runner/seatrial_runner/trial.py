@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import statistics
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ from .bundle import Bundle
 from .condition.window import Watch
 from .journal import Journal
 from .plan import Event, OnEvent, Plan, quiet
-from .records import ArmName, BundleInfo, BundleName, DeviceInfo, Run, RunKind, Trial
+from .records import ArmName, BundleInfo, BundleName, DeviceInfo, Run, RunKind, Trial, agent_arm
+from .run import RunRequest
 from .session import DeviceSession, open_session, profile_of
 
 __all__ = ["RunFailedError", "TrialRunner", "bundle_info", "open_trial"]
@@ -54,10 +57,13 @@ class TrialRunner:
         self.trial = self.trial.model_copy(update={"notes": tuple(dict.fromkeys((*self.trial.notes, *texts)))})
 
     def measure(self) -> None:
-        """Make the runs that every trial has: memory, solo (the two bundles taking turns), energy."""
+        """Make the runs that the plan names: memory, cold, solo (the two bundles taking turns), energy, ..."""
         self.memory(self.plan.memory_runs)
+        self.cold(self.plan.cold_runs)
         self.solo(self.plan.solo_runs)
+        self.profile(self.plan.profile_runs)
         self.energy(self.plan.energy_runs)
+        self.sustained()
 
     def memory(self, count: int) -> None:
         """Bring every bundle to ``count`` memory runs, where the runtime can tell its memory."""
@@ -67,6 +73,33 @@ class TrialRunner:
     def solo(self, count: int) -> None:
         """Bring every bundle to ``count`` solo latency runs."""
         self._take_turns("solo", count)
+
+    def cold(self, count: int) -> None:
+        """Bring every bundle to ``count`` cold starts, where the runtime can tell of them."""
+        if not self.session.lacks("cold"):
+            self._take_turns("cold", count)
+
+    def profile(self, count: int) -> None:
+        """Bring every bundle to ``count`` runs under the runtime's own profiler, where it has one."""
+        if not self.session.lacks("profile"):
+            self._take_turns("profile", count)
+
+    def sustained(self) -> None:
+        """Make one sustained run of every bundle, when the plan wants it. Last of all: it leaves the device warm."""
+        if not self.plan.sustained_ns or self.session.lacks("sustained"):
+            return
+        for done, name in enumerate(self.trial.bundles):
+            if not self.so_far().of("sustained", name):
+                stride = self._stride(name)
+                request = partial(self.session.sustained_request, name, self.plan, stride)
+                self._attempt("sustained", request, done, len(self.trial.bundles))
+
+    def _stride(self, name: BundleName) -> int:
+        """Of how many inferences one is to be kept, so that as many are kept as the plan wants."""
+        self.solo(1)
+        took = [wall for run in self.so_far().of("solo", name) for wall in agent_arm(run, name).wall_ns]
+        typical = statistics.median(took) if took else self.plan.sustained_ns
+        return max(1, round(self.plan.sustained_ns / typical / self.plan.sustained_samples))
 
     def energy(self, count: int) -> None:
         """Bring every bundle to ``count`` energy runs, where the device has a meter."""
@@ -138,16 +171,20 @@ class TrialRunner:
         done: int,
         total: int,
     ) -> None:
+        self._attempt(kind, lambda: self.session.request(kind, bundles, self.plan, first, pair), done, total)
+
+    def _attempt(self, kind: RunKind, request: Callable[[], RunRequest], done: int, total: int) -> None:
         self.on_event(Event(f"{kind} runs", done, total, "runs"))
         # Not their number: a trial that goes on has left out the runs that failed.
         index = max((run.index for run in self.runs), default=-1) + 1
-        self._attempts().run(index, lambda: self.session.request(kind, bundles, self.plan, first, pair))
+        self._attempts().run(index, request)
         self.on_event(Event(f"{kind} runs", done + 1, total, "runs"))
 
     def _attempts(self) -> Attempts:
         if self._watch is None:
             self._watch = self.session.watch(self.on_event)
-        return Attempts(self.session.execute, self._watch, self._keep, self.plan.redos, self.on_event)
+        session = self.session
+        return Attempts(session.execute, self._watch, self._keep, session.chill, self.plan.redos, self.on_event)
 
     def _keep(self, run: Run) -> None:
         self.runs.append(run)
@@ -238,7 +275,8 @@ def _new_trial(
 def _unmeasured(session: DeviceSession) -> dict[str, str]:
     """Return which metrics will have no runs, and why."""
     energy = session.lacks("energy") or ("" if session.meter.meter else session.meter.reason)
-    reasons = {"energy": energy, "memory": session.lacks("memory")}
+    kinds: tuple[RunKind, ...] = ("memory", "profile", "cold", "sustained")
+    reasons = {"energy": energy, **{kind: session.lacks(kind) for kind in kinds}}
     return {metric: reason for metric, reason in reasons.items() if reason}
 
 

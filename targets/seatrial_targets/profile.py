@@ -98,6 +98,7 @@ class RuntimeSpec(Spec):
     name: Literal["onnxruntime", "tensorrt", "coreml"]
     versions: Versions = ""
     providers: tuple[str, ...] = ()  # ONNX Runtime execution providers, or Core ML compute units, in order
+    provider_options: dict[str, dict[str, str]] = Field(default_factory=dict)  # of ONNX Runtime's, by provider
     threads: Count = 1
     spin: bool = True
     optimization: Literal["none", "basic", "extended", "all"] = "all"

@@ -19,7 +19,7 @@ from ..bundle import Bundle
 from ..condition.finding import Finding
 from ..lease import Lease
 from ..pusher import Pusher
-from ..records import AgentResult, Build, BundleName, DeviceState, RunKind
+from ..records import AgentResult, Build, BundleName, DeviceState, Evicted, RunKind
 from ..run import RunRequest
 from ..transport.base import Transport
 
@@ -63,6 +63,9 @@ class Equipped(Protocol):
 
     def builds(self) -> dict[BundleName, Build]:
         """Return what the device made of the bundles before they can run; empty where it takes them as they are."""
+
+    def evict(self, bundle: BundleName) -> Evicted | None:
+        """Let the device forget what it holds in memory of the files of ``bundle``. None: it can't be asked to."""
 
     def close(self) -> None:
         """Undo on the device what was done for this session alone; harmless when the link is lost."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
 from dataclasses import dataclass, field
 
-from seatrial_targets.errors import AgentError, BundleError, DeviceError
+from seatrial_targets.errors import AgentError, DeviceError
 from seatrial_targets.inventory import Device
 from seatrial_targets.profile import TargetProfile
 
@@ -14,21 +14,19 @@ from ..bundle import Bundle, sha256_file
 from ..condition.finding import Finding
 from ..condition.state import read_state
 from ..deadline import Deadline
-from ..job import ArmJob, Job, Mode, TensorFile
+from ..job import ArmJob, Job
 from ..lease import Lease
 from ..libraries import find
-from ..manifest import Manifest, TensorEntry
 from ..pusher import UP, Pusher
-from ..records import AgentResult, Build, BundleName, DeviceState, RunKind
+from ..records import AgentResult, Build, BundleName, DeviceState, Evicted, RunKind
 from ..run import RunRequest, how_it_ended, run_in_folder
-from ..transport.base import Transport
+from ..transport.base import Completed, Transport
 from . import output
 from .base import Ground
+from .ort_job import MODES, arm_job, job_for
+from .ort_profile import promise, read_profile
 
-# What an output may deviate from its golden value (relative L2) when its manifest says nothing: strict, so that an
-# exporter that forgot is noticed.
-DEFAULT_TOLERANCE = 1e-3
-MODES: dict[RunKind, Mode] = {"solo": "latency", "duet": "latency", "memory": "memory", "energy": "energy"}
+EVICT_SECONDS = 60.0
 NEEDED = ("artifact", "golden_input", "golden_output")
 
 
@@ -51,6 +49,7 @@ class OnnxRuntime:
             arms={
                 name: _pushed(bundle, ground.profiles[name], ground.pusher) for name, bundle in ground.bundles.items()
             },
+            promised={name: promise(profile.runtime) for name, profile in ground.profiles.items()},
         )
 
     def examine(self, device: Device, transport: Transport, state: DeviceState | None) -> tuple[Finding, ...] | None:
@@ -68,39 +67,40 @@ class OnnxRuntimeAgent:
     agent: tuple[str, ...]
     arms: dict[BundleName, ArmJob] = field(default_factory=dict)
     runtime: str = OnnxRuntime.name  # that the agent is to use
+    promised: dict[BundleName, tuple[str, ...]] = field(default_factory=dict)
 
     def execute(self, request: RunRequest) -> AgentResult:
         """Run the agent once. See `Equipped.execute`."""
         text = self.job(request).render().encode()
-        done = run_in_folder(self.transport, self.lease, self.agent, text, request.plan.run_seconds)
+        done = run_in_folder(self.transport, self.lease, self.agent, text, request.seconds)
+        return self._understood(self._parsed(done, request.token), request)
+
+    def _parsed(self, done: Completed, token: str) -> AgentResult:
         try:
-            return output.parse_result(done.stdout, request.token)
+            return output.parse_result(done.stdout, token)
         except AgentError as error:
             raise AgentError(f"{self.transport.name}: {how_it_ended(done)}; {error}") from error
 
+    def _understood(self, result: AgentResult, request: RunRequest) -> AgentResult:
+        """Return the result with the lines of the profiler made into layers."""
+        if not result.profile or "a" not in result.arms:
+            return result
+        arm = result.arms["a"]
+        layers = read_profile(result.profile, arm.inferences or 0, self.promised.get(request.arms["a"], ()))
+        arms = {**result.arms, "a": arm.model_copy(update={"layers": layers})}
+        return result.model_copy(update={"arms": arms, "profile": ()})
+
     def job(self, request: RunRequest) -> Job:
         """Return the agent's job for a request."""
-        plan, kind = request.plan, request.kind
-        iterations = {"duet": plan.duet_iterations, "memory": plan.memory_iterations}
-        return Job(
-            token=request.token,
-            mode=MODES[kind],
-            library=self.library,
-            runtime=self.runtime,
-            arms={arm: self.arms[bundle] for arm, bundle in request.arms.items()},
-            threads=plan.threads,
-            spin=plan.spin,
-            cpus=plan.cpus,
-            warmup_iterations=plan.warmup_iterations,
-            warmup_min_ns=plan.warmup_min_ns,
-            warmup_max_ns=plan.duet_warmup_max_ns if kind == "duet" else plan.warmup_max_ns,
-            iterations=iterations.get(kind, plan.solo_iterations),
-            max_ns=plan.max_ns,
-            first=request.first,
-            window_ns=plan.energy_window_ns,
-            sample_period_ns=request.sample_ns,
-            counters=request.counters,
-        )
+        return job_for(request, self.arms, self.library, self.runtime)
+
+    def evict(self, bundle: BundleName) -> Evicted | None:
+        """Let the kernel forget the library and the files of ``bundle``; None when the agent could not."""
+        arm, token = self.arms[bundle], secrets.token_hex(16)
+        files = (self.library, arm.model, *(tensor.path for tensor in (*arm.inputs, *arm.outputs)))
+        text = Job(token=token, mode="evict", evict=tuple(dict.fromkeys(files))).render().encode()
+        done = run_in_folder(self.transport, self.lease, self.agent, text, EVICT_SECONDS)
+        return self._parsed(done, token).evicted
 
     def lacks(self, kind: RunKind) -> str:
         """Return an empty string for the kinds of runs that the agents make."""
@@ -121,29 +121,6 @@ class OnnxRuntimeAgent:
 
     def close(self) -> None:
         """Do nothing: what was pushed stays in the cache."""
-
-
-def arm_job(manifest: Manifest, profile: TargetProfile, remote: Callable[[str], str]) -> ArmJob:
-    """Return how the agent loads and checks a bundle made for this runtime.
-
-    ``remote`` maps a POSIX path in the bundle to the path of that file on the device. Raises BundleError when the
-    bundle is for another runtime or names no outputs, since then nothing could be checked.
-    """
-    if manifest.runtime != OnnxRuntime.name:
-        raise BundleError(
-            f"bundle {manifest.name!r} is for the runtime {manifest.runtime!r}, not for {OnnxRuntime.name!r}"
-        )
-    if not manifest.outputs:
-        raise BundleError(f"bundle {manifest.name!r} has no golden outputs to check against; export it again")
-    runtime = profile.runtime
-    return ArmJob(
-        model=remote(manifest.artifact),
-        inputs=tuple(_tensor(entry, remote, None) for entry in manifest.inputs),
-        outputs=tuple(_tensor(entry, remote, _tolerance(entry)) for entry in manifest.outputs),
-        providers=tuple(runtime.providers),
-        optimization=runtime.optimization,
-        config={key: str(value) for key, value in runtime.config.items()},
-    )
 
 
 def _pushed(bundle: Bundle, profile: TargetProfile, pusher: Pusher) -> ArmJob:
@@ -177,11 +154,3 @@ def _agent(ground: Ground) -> tuple[str, ...]:
         )
     script = python_agent()
     return ("python3", ground.pusher.push(script, sha256_file(script)))
-
-
-def _tolerance(entry: TensorEntry) -> float:
-    return DEFAULT_TOLERANCE if entry.tolerance is None else entry.tolerance
-
-
-def _tensor(entry: TensorEntry, remote: Callable[[str], str], tolerance: float | None) -> TensorFile:
-    return TensorFile(entry.name, entry.dtype, entry.golden_shape, remote(entry.golden), tolerance)

@@ -14,6 +14,7 @@ import click
 from seatrial_targets.errors import UserError
 
 from .command import Command
+from .depth import say_depth
 from .figures import say_summaries
 from .files import prepare, trial_file
 from .options import FOLDER, device_option, plan_changes, plan_options
@@ -133,6 +134,7 @@ def _say(screen: Screen, measured: Measured) -> None:
     say_summaries(screen, [summarise(trial) for _, trial in measured])
     for _, trial in measured:
         _say_units(screen, trial)
+        say_depth(screen, trial)
     for text in dict.fromkeys(note for _, trial in measured for note in trial.notes):
         screen.line(f"note: {text}")
     for file, _ in measured:

@@ -14,6 +14,7 @@ from click.shell_completion import CompletionItem
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 WARMUP_MIN_NS, RUN_SECONDS = 250_000_000, 180.0  # those of seatrial_runner.plan.Plan, which help must not import
+MOST_SUSTAINED_NS = 12 * 3600 * 10**9
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -63,6 +64,26 @@ class _Seconds(click.FloatRange):
         return number
 
 
+class _Duration(click.ParamType[int]):
+    """A time with its unit: 90s, 30min, and 30m, as people write it. In ns."""
+
+    name = "duration"
+
+    def convert(self, value: Any, parameter: click.Parameter | None, ctx: click.Context | None) -> int:
+        from seatrial_targets.errors import UserError
+        from seatrial_targets.units import duration_ns
+
+        if isinstance(value, int):
+            return value
+        try:
+            ns = duration_ns(re.sub(r"(?<=\d)\s*m$", "min", str(value)))
+        except UserError as error:
+            self.fail(str(error), parameter, ctx)
+        if not 10**9 <= ns <= MOST_SUSTAINED_NS:
+            self.fail(f"{value!r} is not between 1 s and 12 h", parameter, ctx)
+        return ns
+
+
 def plan_options(command: F) -> F:
     """Add what changes the plan of a trial; see `plan_changes`. The upper limits are those of the agents."""
     count, most_seconds = click.IntRange(min=1, max=10_000), 43_200
@@ -82,6 +103,15 @@ def plan_options(command: F) -> F:
         ),
         click.option("--memory-runs", type=click.IntRange(min=0), metavar="N", help="Memory runs of each bundle."),
         click.option("--energy-runs", type=click.IntRange(min=0), metavar="N", help="Energy runs of each bundle."),
+        click.option(
+            "--cold-runs", type=click.IntRange(0, 1000), metavar="N", help="Cold starts of each bundle.  [default: 0]"
+        ),
+        click.option(
+            "--profile", is_flag=True, default=None, help="Time each operator, too, and see which unit ran it."
+        ),
+        click.option(
+            "--sustain", type=_Duration(), metavar="TIME", help="Go on for so long (30min) without a pause, too."
+        ),
         click.option("--warmup-seconds", type=_Seconds(0, most_seconds), metavar="S", help="Longest warm-up of a run."),
         click.option(
             "--run-seconds", type=_Seconds(1, most_seconds), metavar="S", help="Longest that one run may take."
@@ -108,6 +138,9 @@ def plan_changes(
     cpus: tuple[int, ...] | None,
     memory_runs: int | None,
     energy_runs: int | None,
+    cold_runs: int | None,
+    profile: bool | None,
+    sustain: int | None,
     warmup_seconds: float | None,
     run_seconds: float | None,
 ) -> dict[str, Any]:
@@ -119,6 +152,9 @@ def plan_changes(
         "cpus": cpus,
         "memory_runs": memory_runs,
         "energy_runs": energy_runs,
+        "cold_runs": cold_runs,
+        "profile_runs": 1 if profile else None,
+        "sustained_ns": sustain,
         "run_seconds": run_seconds,
     }
     if warmup_seconds is not None:

@@ -7,7 +7,7 @@ import pytest
 from seatrial_runner.job import ArmJob, TensorFile
 from seatrial_runner.manifest import Manifest
 from seatrial_runner.runtime.base import get_runtime
-from seatrial_runner.runtime.onnxruntime import DEFAULT_TOLERANCE, arm_job
+from seatrial_runner.runtime.ort_job import DEFAULT_TOLERANCE, arm_job
 from seatrial_targets import registry
 from seatrial_targets.errors import BundleError, UnknownNameError
 

@@ -122,7 +122,7 @@ typedef struct {
 
 typedef struct {
   int64_t main_ns;              // CLOCK_MONOTONIC when main began
-  int64_t dlopen_ns, start_ns;  // -1: not known
+  int64_t dlopen_ns, environment_ns, start_ns;  // -1: not known
   int64_t first_output_ns;      // from main to the first output
   char runtime_version[64];
   bool switches_taken;

@@ -7,7 +7,7 @@
 #include "agent.h"
 
 Job job;
-Figures figures = {.dlopen_ns = -1, .start_ns = -1, .first_output_ns = -1};
+Figures figures = {.dlopen_ns = -1, .environment_ns = -1, .start_ns = -1, .first_output_ns = -1};
 const char *stage = "job";
 
 static void read_inputs(void) {
@@ -45,7 +45,9 @@ static void run(void) {
   if (job.mode == MEMORY) watch_system_memory();
   stage = "library";
   load_library();
+  int64_t begin = now_ns(CLOCK_MONOTONIC);
   create_environment();
+  figures.environment_ns = now_ns(CLOCK_MONOTONIC) - begin;
   prepare_arms();
   measure();
 }

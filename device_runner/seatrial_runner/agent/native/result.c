@@ -235,6 +235,7 @@ static void put_machine(void) {
   }
   put_text("runtime_version", figures.runtime_version);
   put_known("dlopen_ns", figures.dlopen_ns);
+  put_known("environment_ns", figures.environment_ns);
   put_known("start_ns", figures.start_ns);
   put_known("first_output_ns", figures.first_output_ns);
   putf(",\"cpu_total_ns\":%lld", (long long)now_ns(CLOCK_PROCESS_CPUTIME_ID));

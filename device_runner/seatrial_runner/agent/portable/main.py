@@ -77,6 +77,7 @@ def result(run: Measurement, error: dict[str, str] | None) -> dict[str, Any]:
         "kernel": name.release,
         "runtime_version": runtime.version if runtime else "",
         "dlopen_ns": runtime.dlopen_ns if runtime else None,
+        "environment_ns": run.environment_ns,
         "start_ns": run.start_ns,
         "cpus": len(os.sched_getaffinity(0)),
         "threads": run.job.threads,

@@ -34,6 +34,7 @@ class Measurement:
         self.stage = "job"
         self.runtime: Any
         self.start_ns: int | None = None
+        self.environment_ns: int | None = None
         self.switches: tuple[int, ...] = ()
         self.memory: dict[str, Any] = {}
         self.energy: dict[str, Any] | None = None
@@ -58,7 +59,9 @@ class Measurement:
             self.system = SystemMemory()
         self.stage = "library"
         self.runtime = open_runtime(self.job)
+        begin = time.monotonic_ns()
         self.runtime.create_environment()
+        self.environment_ns = time.monotonic_ns() - begin
         for arm in self.job.order():
             self._prepare(arm)
         self._measure()

@@ -20,7 +20,7 @@ from ...lease import Lease
 from ...plan import Event
 from ...printable import printable
 from ...pusher import UP
-from ...records import AgentResult, Build, BundleName, RunKind
+from ...records import AgentResult, Build, BundleName, Evicted, RunKind
 from ...run import RunRequest, how_it_ended, run_in_folder
 from ...transport.base import Transport
 from .. import output
@@ -78,6 +78,10 @@ class MacRunner:
     def builds(self) -> dict[BundleName, Build]:
         """Return nothing: compiling a package is part of each run, and timed there."""
         return {}
+
+    def evict(self, bundle: BundleName) -> Evicted | None:
+        """Return None: nothing of ours there can ask the kernel for it."""
+        return None
 
     def close(self) -> None:
         """Do nothing: what was pushed and built stays in the cache."""

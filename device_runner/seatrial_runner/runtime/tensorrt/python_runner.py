@@ -17,7 +17,7 @@ from ...bundle import Bundle, sha256_file
 from ...deadline import Deadline
 from ...job import ArmJob, TensorFile
 from ...printable import printable
-from ...records import AgentResult, Build, BundleName, RunKind
+from ...records import AgentResult, Build, BundleName, Evicted, RunKind
 from ...run import RunRequest
 from ...transport.base import Transport
 from ..base import Ground
@@ -114,6 +114,10 @@ class PythonRunner:
         """Return what runs and how."""
         asked = {name.lower(): value for name, value in self.query.echoed().items()}
         return {"agent": "python", "cuda by": self.facts.cuda, **self.builder.identity.settings(), **asked}
+
+    def evict(self, bundle: BundleName) -> Evicted | None:
+        """Return None: the engine is one file among many that a start reads."""
+        return None
 
     def stamp(self) -> str:
         """Return what gave itself away."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from ...enginebuild import ENGINE_BUILD_FILE, read_engine_build
-from ...records import AgentFailure, AgentResult, ArmResult, Build, BundleName, DeviceState, Memory, RunKind
+from ...records import AgentFailure, AgentResult, ArmResult, Build, BundleName, DeviceState, Evicted, Memory, RunKind
 from ...run import RunRequest
 from .build import Builder
 from .calls import ArmFiles, Measured, QueryFailedError, Way, ask
@@ -84,6 +84,10 @@ class TrtexecRunner:
     def builds(self) -> dict[BundleName, Build]:
         """Return the engines' records."""
         return {name: arm.engine.build for name, arm in self.arms.items()}
+
+    def evict(self, bundle: BundleName) -> Evicted | None:
+        """Return None: nothing of ours there can ask the kernel for it."""
+        return None
 
     def close(self) -> None:
         """Do nothing: engines stay for the next session."""
