@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,14 @@ def test_each_is_a_recipe_of_its_name(name: str) -> None:
     recipe = as_recipe(name)
     assert recipe.name == name
     assert recipe == Recipe.load(recipe_path(name))
+
+
+def test_the_recipes_of_the_documentation_are_recipes() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "train-and-distil.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```yaml\n(steps:.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert len(shown) == 5
+    for text in shown:
+        Recipe.loads(text, "train-and-distil.md")
 
 
 def test_files_come_before_names_and_unknown_names_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

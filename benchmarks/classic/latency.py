@@ -1,0 +1,95 @@
+"""Latency and peak memory of ResNet18 at 224 x 224, batch 1, one thread, each variant in duets against FP32.
+
+    flock LOCK python -m benchmarks.classic.latency --work WORK [--runs 6]
+
+Weights are those trained on digits; the time of a convolution does not depend on them. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import seatrial
+from seatrial.compression.quantization.settings import Quantize
+from seatrial.compression.settings import StepSettings
+from seatrial.source import ModelSource
+from seatrial_ci.figures import duet_log_ratios
+from seatrial_ci.statistics.runs import run_interval
+from seatrial_ci.summary import summarise
+from seatrial_runner.bundle import Bundle
+from seatrial_runner.plan import Plan
+from seatrial_runner.trial import open_trial
+from seatrial_targets import inventory
+
+from .table import DYNAMIC, FP16, FP32, INT8, KEPT
+from .trained import trained
+
+VARIANTS: dict[str, tuple[str, Sequence[StepSettings]]] = {
+    "FP16": (FP16, ()),
+    "dynamic INT8": (DYNAMIC, ()),
+    "static INT8": (INT8, [Quantize(bias_correction=False)]),
+    "static INT8, conv1 and fc float": (INT8, [Quantize(bias_correction=False, keep_float=KEPT)]),
+}
+
+
+def source(work: Path) -> ModelSource:
+    """Return the model at 224 x 224, with noise to set ranges: for latency alone."""
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randn(1, 3, 224, 224, generator=generator) for _ in range(4)]
+    return ModelSource(trained("resnet18", 0, work), (images[0],), calibration=images, name="resnet18-224")
+
+
+def exported(given: ModelSource, name: str, folder: Path) -> Bundle:
+    """Return the bundle of a variant."""
+    target, recipe = VARIANTS.get(name, (FP32, ()))
+    made = seatrial.compress(given, list(recipe), targets=[target]).source if recipe else given
+    return seatrial.export(made, target, folder, name="v" + str(abs(hash(name))))
+
+
+def measured(candidate: Bundle, baseline: Bundle, runs: int) -> dict[str, Any]:
+    """Return p50s, peak memory and the ratio in duets."""
+    plan = Plan().but(solo_runs=3, memory_runs=2, solo_iterations=64)
+    with open_trial(inventory.load().get("local"), {"candidate": candidate, "baseline": baseline}, plan) as runner:
+        runner.measure()
+        runner.pairs(runs)
+    summary = summarise(runner.trial)
+    ratios = [math.exp(-each) for each in duet_log_ratios(runner.trial).values]
+    interval = run_interval(ratios, 0.025)
+    return {"summary": summary, "ratio": interval}
+
+
+def main() -> None:
+    """Measure all and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--runs", type=int, default=6)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    given = source(arguments.work)
+    print("| variant | MB | p50 ms (solo) | times FP32's speed, duets (95 %) | peak MB |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        baseline = exported(given, "FP32", Path(folder))
+        for i, name in enumerate(VARIANTS):
+            found = measured(exported(given, name, Path(folder)), baseline, arguments.runs)
+            ours, theirs = found["summary"].bundles
+            if i == 0:
+                print(_row("FP32", theirs, "1"), flush=True)
+            ratio = found["ratio"]
+            print(_row(name, ours, f"{ratio.estimate:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"), flush=True)
+
+
+def _row(name: str, figures: Any, ratio: str) -> str:
+    p50, peak = figures.latency["p50"].value, figures.peak_memory.value
+    shown = [f"{p50 / 1e6:.1f}" if p50 else "-", ratio, f"{peak / 1e6:.0f}" if peak else "-"]
+    return f"| {name} | {figures.size_bytes / 1e6:.2f} | {' | '.join(shown)} |"
+
+
+if __name__ == "__main__":
+    main()
