@@ -17,7 +17,10 @@ Group = str  # a class name of the style sheet: "candidate", "baseline", "used",
 
 @dataclass(frozen=True)
 class Mark:
-    """A point with what it says. ``span`` is its interval along ``axis``; ``beyond``: it lies off the chart, above."""
+    """A point with what it says. ``span`` is its interval along ``axis``; ``beyond``: it lies off the chart, above.
+
+    ``name`` is written beside it, for charts of few points.
+    """
 
     x: float
     y: float
@@ -26,6 +29,7 @@ class Mark:
     span: tuple[float, float] | None = None
     axis: Literal["x", "y"] = "x"
     beyond: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)

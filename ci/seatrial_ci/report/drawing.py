@@ -14,6 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 78.0, 28.0, 10.0, 44.0
 LABELLED_RIGHT = 104.0  # where rules across the chart have their labels
 LABEL_GAP = 14.0
 BAR_HEIGHT, BAR_LEFT, BAR_RIGHT = 20.0, 280.0, 270.0
+CLOSE = 220.0  # pixels along x within which names might touch
 MOST_NAME = 36  # characters of a bar's label
 
 
@@ -62,6 +63,18 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Name:
+    """What is written beside a point: where in the chart, and where in the plot its point lies, for who zooms."""
+
+    x: float
+    y: float
+    text: str
+    anchor: str
+    at_x: float
+    at_y: float
+
+
+@dataclass(frozen=True)
 class Drawing:
     """A chart, drawn. The plot has its own coordinates, from 0 0 to ``inner_width`` ``inner_height``."""
 
@@ -76,6 +89,7 @@ class Drawing:
     strokes: tuple[Stroke, ...]
     rules: tuple[Stroke, ...]
     rule_labels: tuple[Label, ...]
+    names: tuple[Name, ...]
     x_ticks: tuple[Label, ...]
     y_ticks: tuple[Label, ...]
     x_label: str
@@ -123,6 +137,7 @@ def draw(chart: Chart) -> Drawing:
         strokes=tuple(Stroke(_path(line, plot), line.group) for line in chart.lines),
         rules=tuple(Stroke(_across(rule, plot), rule.group) for rule in chart.rules),
         rule_labels=_rule_labels(chart, plot),
+        names=_names(chart, plot),
         x_ticks=tuple(
             Label(round(LEFT + plot.x(at), 1), TOP + plot.height + 17, text, "", chart.x.place(at))
             for at, text in chart.x.ticks
@@ -172,6 +187,19 @@ def _rule_labels(chart: Chart, plot: _Plot) -> tuple[Label, ...]:
         place = min(TOP + plot.y(rule.at) + 4, place - LABEL_GAP)
         at = Label(LEFT + plot.width + 6, round(place, 1), rule.label, rule.group, chart.y.place(rule.at))
         found.append(at)
+    return tuple(found)
+
+
+def _names(chart: Chart, plot: _Plot) -> tuple[Name, ...]:
+    """Beside their points, on the side that has room; one above the other where points are close."""
+    found: list[Name] = []
+    for mark in sorted((m for m in chart.marks if m.name), key=lambda m: -m.y):
+        x, y = plot.x(mark.x), plot.y(mark.y)
+        side = -1 if x > plot.width * 0.6 else 1
+        top = max((n.y + LABEL_GAP for n in found if abs(n.at_x - x) < CLOSE), default=-math.inf)
+        text = mark.name if len(mark.name) <= MOST_NAME else f"{mark.name[:MOST_NAME]}…"
+        place = round(max(TOP + y + 4, top), 1)
+        found.append(Name(round(LEFT + x + side * 12, 1), place, text, "start" if side > 0 else "end", x, y))
     return tuple(found)
 
 

@@ -154,6 +154,16 @@ def test_dragging_zooms_and_the_axis_follows(visit: Callable[..., Any], text: st
     assert chart(page, "runs").locator(".ticks text").all_text_contents() == labels
 
 
+def test_names_go_with_their_points(visit: Callable[..., Any], text: str) -> None:
+    page = visit(text)
+    name = chart(page, "variants").locator("text.name").first
+    before = float(name.get_attribute("x"))
+    drag(page, "variants", 0.5, 1.0)
+    dots = [seen(page, "variants"), float(name.get_attribute("data-x"))]
+    assert float(name.get_attribute("x")) != before
+    assert (name.get_attribute("visibility") == "visible") == (dots[1] >= dots[0][0])
+
+
 def test_charts_over_the_same_time_zoom_together(visit: Callable[..., Any], text: str) -> None:
     page = visit(text)
     other = page.locator("#cell0-conditions svg.plot")

@@ -88,3 +88,13 @@ def test_the_longest_bar_fills_the_width_and_a_long_name_is_shortened():
     assert found.bars[0].width == pytest.approx(2 * found.bars[1].width)
     assert len(found.bars[0].label) < 40
     assert found.bars[0].text == "a" * 99 + ": 50 %"
+
+
+def test_names_stand_beside_their_points_and_keep_apart():
+    marks = tuple(Mark(x, y, "g", "", name=f"n{x}{y}") for x, y in ((1, 5), (1.2, 5), (1.1, 5.01), (9, 5)))
+    found = {name.text: name for name in draw(Chart(UNIT, UNIT, marks=marks)).names}
+    near = sorted(found[text].y for text in ("n15", "n1.25", "n1.15.01"))
+    assert all(b - a >= 13.9 for a, b in itertools.pairwise(near))
+    assert found["n15"].anchor == "start"
+    assert found["n95"].anchor == "end"
+    assert found["n95"].x < found["n95"].at_x + 78

@@ -241,6 +241,7 @@ def test_the_front_is_what_nothing_beats(maker):
     assert [(row[0][0], row[5]) for row in each.rows] == [("a", "yes"), ("b", "yes"), ("c", "no")]
     (front,) = chart(each).lines
     assert front.y == [0.80, 0.90]
+    assert [mark.name for mark in chart(each).marks] == ["a", "b", "c"]
     assert [mark.group for mark in chart(each).marks] == ["candidate size4", "candidate size2", "candidate size1"]
 
 

@@ -16,6 +16,7 @@ from seatrial_runner.records import Trial
 
 KEY, TITLE = "variants", "Latency, accuracy and size of the variants"
 MOST_TRIALS, MOST_CHARTS, MOST_ROWS = 200, 4, 60
+MOST_NAMES = 12  # with more, the pointer and the table tell which is which
 SIZES = 4  # classes of dots, by size
 
 
@@ -111,10 +112,7 @@ def _chart(device: str, some: Sequence[Variant]) -> Chart:
     heights = [v.bundle.accuracy[metric] if metric else float(v.bundle.size_bytes) for v in some]
     front = _front(some)
     y = around(heights, "", metric) if metric else Axis(0, max(heights) * 1.15 or 1.0, "bytes", "size")
-    marks = [
-        Mark(v.latency, height, f"{v.bundle.role} size{_size(v, some) if metric else 1}", _text(v), _span(v))
-        for v, height in zip(some, heights, strict=True)
-    ]
+    marks = [_mark(v, some, height, metric) for v, height in zip(some, heights, strict=True)]
     line = [(v.latency, heights[some.index(v)]) for v in front]
     return Chart(
         x=Axis(0, max(v.latency for v in some) * 1.12, "ns", f"p50 latency on {device}"),
@@ -123,6 +121,19 @@ def _chart(device: str, some: Sequence[Variant]) -> Chart:
         lines=(Line("front", [x for x, _ in line], [height for _, height in line]),) if len(line) > 1 else (),
         legend=tuple((role, role) for role in dict.fromkeys(v.bundle.role for v in some)),
     )
+
+
+def _mark(v: Variant, some: Sequence[Variant], height: float, metric: str) -> Mark:
+    group = f"{v.bundle.role} size{_size(v, some) if metric else 1}"
+    return Mark(v.latency, height, group, _text(v), _span(v), name=_name(v, some) if len(some) <= MOST_NAMES else "")
+
+
+def _name(v: Variant, some: Sequence[Variant]) -> str:
+    """Its name and precision, as far as they tell it from the others."""
+    parts = ((each.bundle.name, each.bundle.precision) for each in some)
+    names, precisions = (len(set(column)) > 1 for column in zip(*parts, strict=True))
+    told = [v.bundle.name] * names + [v.bundle.precision] * (precisions or not names)
+    return " ".join(told)
 
 
 def _span(v: Variant) -> tuple[float, float] | None:

@@ -98,7 +98,18 @@
       tip.setAttribute("visibility", "visible");
       if (say) live.textContent = words.textContent;
     };
+    const names = [...svg.querySelectorAll("text.name")].map((text) => {
+      const [x, y] = [Number(text.dataset.x), Number(text.dataset.y)];
+      return { text, x, y, dx: Number(text.getAttribute("x")) - left - x, dy: Number(text.getAttribute("y")) - top - y };
+    });
     const relabel = () => {
+      for (const name of names) {
+        const [x, y] = out(name);
+        name.text.setAttribute("x", x + name.dx);
+        name.text.setAttribute("y", y + name.dy);
+        const within = x >= left && x <= left + width && y >= top && y <= top + height;
+        name.text.setAttribute("visibility", within ? "visible" : "hidden");
+      }
       tickGroup.replaceChildren();
       const [x0, x1] = [xAt(view[0]), xAt(view[0] + view[2])];
       const [y0, y1] = [yAt(view[1] + view[3]), yAt(view[1])];
