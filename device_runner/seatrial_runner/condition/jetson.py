@@ -17,8 +17,9 @@ from .units import Change, Unit
 STORE = "jetson-clocks.conf"  # in our folder on the device
 FULL = "255"
 
-# nvpmodel asks on its standard input; whatever it asks, nothing answers.
+# nvpmodel lies in /usr/sbin, which is not on everybody's PATH. Whatever it asks on its standard input, nobody answers.
 SET_MODE = """\
+PATH=$PATH:/usr/sbin:/sbin
 said=$(nvpmodel -m {number} 2>&1 </dev/null); code=$?
 case "$said" in
   *[Rr][Ee][Bb][Oo][Oo][Tt]*)
@@ -35,6 +36,7 @@ class PowerMode(Unit):
     name = "power-mode"
     takes_value = True
     READ = r"""
+PATH=$PATH:/usr/sbin:/sbin
 command -v nvpmodel >/dev/null 2>&1 || exit 0
 told=$(nvpmodel -q 2>/dev/null </dev/null)
 name=$(printf '%s\n' "$told" | sed -n 's/^NV Power Mode: *//p' | head -n 1)
@@ -81,6 +83,7 @@ class JetsonClocks(Unit):
 
     name = "clocks"
     READ = r"""
+PATH=$PATH:/usr/sbin:/sbin
 command -v jetson_clocks >/dev/null 2>&1 || exit 0
 pair() {
   low= high=; { read -r low < "$2"; read -r high < "$3"; } 2>/dev/null

@@ -7,12 +7,13 @@ to stdout and what to stderr, what the exported files look like. Outputs are com
 optimiser off, and times are its own clock's: true of this process, and of no GPU.
 
 How it shall behave stands in trtexec.json beside it: {"version": "10.3.0", "build": 30, "gpu": "Orin", "sms": 8,
-"onnxruntime": "/path/of/site-packages", "faults": {"build": ..., "run": ..., "device": ...}}.
+"plain": true, "faults": {"build": ..., "run": ..., "device": ...}}.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import struct
@@ -21,11 +22,11 @@ import time
 from typing import Any
 
 from trtexec_cli import DEPRECATED_IN_11, FAULTS, CallFailedError, Console, Settings
+from trtexec_engine import OrtEngine, PlainEngine
 from trtexec_files import summary, write_output, write_profile, write_times
 from trtexec_onnx import layer_info
 
 PLAN_TAG = 0x74727466
-DTYPES = {"float": "f4", "float16": "f2", "double": "f8", "bool": "?"}  # ONNX Runtime's words to numpy's
 
 
 class Trtexec:
@@ -161,7 +162,7 @@ class Trtexec:
         begin = time.monotonic()
         with open(self.given["onnx"], "rb") as file:
             model = file.read()
-        self._session(model)
+        self._engine(model)
         self._timing_cache()
         if fault == "tactics":
             self.console.line("W", FAULTS["memory"][0])
@@ -191,35 +192,28 @@ class Trtexec:
             with open(self.given["exportLayerInfo"], "w", encoding="utf-8") as file:
                 json.dump(layer_info(plan["model"], plan["detailed"], tensors), file)
 
-    def _session(self, model: bytes, profile: str = "") -> Any:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        options.intra_op_num_threads, options.log_severity_level = 1, 4
-        if profile:
-            options.enable_profiling, options.profile_file_prefix = True, profile
+    def _engine(self, model: bytes, profile: str = "") -> Any:
         try:
-            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            return (PlainEngine if self.settings.raw.get("plain") else OrtEngine)(model, profile)
         except Exception as error:
             raise CallFailedError(f"[TRT] ModelImporter.cpp:771: {str(error)[:300]}", "Parsing model failed") from None
 
     def _infer(self, plan: dict[str, Any]) -> None:
         begin = time.monotonic()
-        session = self._session(plan["model"])
+        engine = self._engine(plan["model"])
         loaded = f"Engine deserialized in {time.monotonic() - begin:g} sec."
         self.console.info(loaded, "Created execution context with device memory size: 1.5 MiB")
-        feed = self._feed(session)
+        feed = self._feed(engine)
         if self.effective["CUDA Graph"] and self.settings.faults.get("run") == "graph":
             text = "The built TensorRT engine contains operations that are not permitted under CUDA graph capture mode."
             self.console.line("W", text)
         self._layers(plan)
         self.console.info("Starting inference")
-        outputs, rows = self._loop(session, feed)
+        outputs, rows = self._loop(engine, feed)
         self.console.info(*summary(rows))
         bound = "* Throughput may be bound by Enqueue Time rather than GPU Compute and the GPU may be under-utilized."
         self.console.line("W", bound)
-        self._export(plan, feed, [each.name for each in session.get_outputs()], outputs, rows)
+        self._export(plan, feed, engine.outputs, [engine.array(value) for value in outputs], rows)
 
     def _export(self, plan: dict[str, Any], feed: Any, names: list[str], outputs: list[Any], rows: list[Any]) -> None:
         if "exportTimes" in self.given:
@@ -229,60 +223,54 @@ class Trtexec:
             write_output(self.given["exportOutput"], names, self._spoiled(outputs), scalar)
         if "exportProfile" in self.given:
             path = self.given["exportProfile"]
-            write_profile(path, self._session(plan["model"], path + ".ort"), feed)
+            write_profile(path, self._engine(plan["model"], path + ".ort").session, feed)
 
     def _spoiled(self, outputs: list[Any]) -> list[Any]:
-        return [value + 1 for value in outputs] if self.settings.faults.get("run") == "wrong" else outputs
+        if self.settings.faults.get("run") != "wrong":
+            return outputs
+        return [each._replace(values=[value + 1 for value in each.values]) for each in outputs]
 
-    def _feed(self, session: Any) -> dict[str, Any]:
-        import numpy
-
+    def _feed(self, engine: Any) -> dict[str, Any]:
         files, feed = dict(self._files()), {}
-        for each in session.get_inputs():
-            dtype = numpy.dtype(DTYPES.get(each.type[7:-1], each.type[7:-1]))
-            shape = self._shapes().get(each.name) or [d if isinstance(d, int) else 1 for d in each.shape]
-            if each.name not in files:
-                self.console.info(f"Using random values for input {each.name}")
-                feed[each.name] = numpy.random.default_rng().random(shape).astype(dtype)
-                continue
-            self.console.info(f"Using values loaded from {files[each.name]} for input {each.name}")
-            feed[each.name] = self._loaded(files[each.name], int(numpy.prod(shape)), dtype).reshape(shape)
+        for name, model in engine.inputs.items():
+            shape = self._shapes().get(name) or [d if isinstance(d, int) else 1 for d in model]
+            kind = f"values loaded from {files[name]}" if name in files else "random values"
+            self.console.info(f"Using {kind} for input {name}")
+            raw = self._loaded(files[name], math.prod(shape) * engine.size(name)) if name in files else None
+            feed[name] = engine.tensor(name, shape, raw)
         return feed
 
     def _shapes(self) -> dict[str, list[int]]:
         pairs = [part.rpartition(":") for part in self.given.get("shapes", "").split(",") if part]
         return {name.replace("'", ""): [int(d) for d in dims.split("x")] for name, _, dims in pairs}
 
-    def _loaded(self, path: str, count: int, dtype: Any) -> Any:
-        import numpy
-
+    def _loaded(self, path: str, want: int) -> bytes:
         with open(path, "rb") as file:
             raw = file.read()
-        want = count * dtype.itemsize
         if len(raw) not in (want, want * 2):
             raise CallFailedError(
                 f"Uncaught exception detected: Unexpected file size for input file: {path}. Note: Input binding size"
                 f" is: {want} bytes but the file size is {len(raw)} bytes."
             )
-        return numpy.frombuffer(raw[:want], dtype)
+        return raw[:want]
 
-    def _loop(self, session: Any, feed: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    def _loop(self, engine: Any, feed: dict[str, Any]) -> tuple[list[Any], list[Any]]:
         """Query until there were enough iterations, and time enough after the warm-up, as inferenceLoop does."""
         start, rows = time.monotonic(), []
         warmup, duration = self._number("warmUp", 200), self._number("duration", 3) * 1000
         least, counted = int(self._number("iterations", 10)), 0
         while True:
-            outputs, row = self._query(session, feed, start)
+            outputs, row = self._query(engine, feed, start)
             rows.append(row)
             counted += row[0] >= warmup
             if counted >= least and row[0] >= warmup + duration:
                 return outputs, [row for row in rows if row[0] >= warmup]
 
-    def _query(self, session: Any, feed: dict[str, Any], start: float) -> tuple[list[Any], tuple[float, ...]]:
+    def _query(self, engine: Any, feed: dict[str, Any], start: float) -> tuple[list[Any], tuple[float, ...]]:
         transfers, begin = self.effective["Data transfers"], time.monotonic()
         given = {name: value.copy() for name, value in feed.items()} if transfers else feed
         at = time.monotonic()
-        outputs = session.run(None, given)
+        outputs = engine.infer(given)
         end = time.monotonic()
         outputs = [value.copy() for value in outputs] if transfers else outputs
         over = time.monotonic()

@@ -83,8 +83,6 @@ class Settings:
         self.version = tuple(int(part) for part in self.raw["version"].split("."))
         self.build = int(self.raw.get("build", 0))
         self.faults = self.raw.get("faults", {})
-        if "onnxruntime" in self.raw:
-            sys.path.insert(0, self.raw["onnxruntime"])
 
     @property
     def code(self) -> str:

@@ -57,9 +57,7 @@ def write_output(path: str, names: list[str], outputs: list[Any], scalar: str) -
         file.write("[\n")
         for index, name in enumerate(names):
             value = outputs[index]
-            numbers = ", ".join(
-                f"{item:g}" if isinstance(item, float) else str(int(item)) for item in value.reshape(-1).tolist()
-            )
+            numbers = ", ".join(f"{item:g}" if isinstance(item, float) else str(int(item)) for item in value.values)
             shape = "x".join(map(str, value.shape)) or scalar
             head = f'{", " if index else "  "}{{ "name" : "{name}"\n  , "dimensions" : "{shape}"\n'
             file.write(f'{head}  , "values" : [ {numbers} ]\n  }}\n')

@@ -21,7 +21,7 @@ NOWHERE = "/nonexistent/seatrial.plan"  # trtexec tells version and GPU before i
 
 # One `key<TAB>value` per line. $1: where trtexec is, or nothing; then the places to look.
 SCRIPT = r"""
-LC_ALL=C; export LC_ALL
+LC_ALL=C PATH=$PATH:/usr/sbin:/sbin; export LC_ALL PATH
 say() { printf '%s\t%s\n' "$1" "$2"; }
 tool=$1; shift
 [ -n "$tool" ] || tool=$(command -v trtexec 2>/dev/null)
