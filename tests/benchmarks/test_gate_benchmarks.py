@@ -1,6 +1,7 @@
 """The benchmarks of the gate, on data whose answer is known; their figures are published from longer runs."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 
@@ -82,11 +83,75 @@ def test_a_trial_of_two_models_is_told_apart():
 
 def test_simulated_gates_end_as_their_effect_says():
     rates = load("gate_error_rates")
-    from seatrial_targets.budgets import Budgets
-
     rng = np.random.default_rng(3)
-    found = [rates.gate(rng, 0.0, rates.normal(0.008), Budgets()) for _ in range(20)]
-    assert [outcome for outcome, _ in found] == ["PASS"] * 20
-    assert max(pairs for _, pairs in found) <= 16
-    assert rates.gate(rng, 0.2, rates.normal(0.008), Budgets()) == ("FAIL", 8)
-    assert rates.gate(rng, 0.03, rates.normal(0.4), Budgets()) == ("INCONCLUSIVE", 64)
+    quiet = rates.RUN_SDS[0]
+    for way in ("duets", "separate pairs"):
+        found = [rates.simulated(quiet, way, rates.DEFAULT, 0.0, rng) for _ in range(5)]
+        assert [outcome for outcome, _ in found] == ["PASS"] * 5
+        assert rates.simulated(quiet, way, rates.DEFAULT, 0.2, rng)[0] == "FAIL"
+    assert rates.simulated(quiet, "duets", rates.DEFAULT, 0.2, rng) == ("FAIL", 18)  # 8 duets, 10 solo runs before them
+    assert rates.simulated(rates.THROTTLED, "duets", rates.DEFAULT, 0.2, rng)[0] == "INVALID"
+
+
+def test_a_simulated_device_has_the_noise_that_it_is_named_for():
+    load("gate_error_rates")
+    from gate_devices import RUN_SDS, Session
+
+    rng = np.random.default_rng(4)
+    device = RUN_SDS[2]
+    p50 = [np.median(Session(device, rng).solo(False)) for _ in range(400)]
+    assert np.log(p50).std(ddof=1) == pytest.approx(np.hypot(0.03, 0.02), rel=0.3)  # runs, sessions; outliers beside
+    one, other = Session(device, rng, 0.10).duet(True)
+    assert np.median(one) / np.median(other) == pytest.approx(1.10, abs=0.05)
+
+
+def test_the_recorded_runs_are_those_of_the_facts():
+    rates = load("gate_error_rates")
+    data = rates.load()
+    assert data["solo_runs_ns"].shape == (678, 60)
+    outcomes, runs = rates.recorded("duets", rates.DEFAULT, 0.05, {k: v[:36] for k, v in data.items()})
+    assert set(outcomes) == {"FAIL"}
+    assert max(runs) <= 16
+
+
+def test_the_other_rules_are_what_they_are_called():
+    load("gate_error_rates")
+    import gate_rivals as rivals
+
+    rng = np.random.default_rng(5)
+    steady = 100 + rng.standard_normal((30, 60))
+    assert rivals.mean_10(steady[:1], steady[:1] * 1.11)
+    assert not rivals.mean_10(steady[:1], steady[:1] * 1.09)
+    for rule in (rivals.mann_whitney, rivals.welch):
+        assert rule(steady[:10], steady[10:20] * 1.05)
+        assert not rule(steady[:10], steady[10:20] * 0.95)
+    assert rivals.bencher(steady, steady[:1] * 1.05)
+    assert not rivals.bencher(steady, steady[:1])
+
+
+def test_the_end_to_end_benchmark_goes_on_where_it_stopped(tmp_path):
+    end = load("gate_end_to_end")
+    first = list(end.missing(tmp_path, 10, 2))
+    assert (first.count(0.0), first.count(0.03), len(first)) == (10, 2, 16)
+    assert first[:4] == [0.0, 0.03, 0.05, 0.1]  # the kinds take turns
+    line = {
+        "effect": 0.0,
+        "outcome": "PASS",
+        "noise_sd": 0.01,
+        "made": 8,
+        "seconds": 1,
+        "ratios": [0.001 * (i % 3) for i in range(8)],
+    }
+    line |= {"order": [1, -1] * 4, "value": 0.001}
+    (tmp_path / "gates.jsonl").write_text(f"{json.dumps(line)}\n")
+    assert list(end.missing(tmp_path, 10, 2)) == first[1:]
+    said = "\n".join(end.report(tmp_path, tmp_path))
+    assert "| +0% | 1 | 0 (0.0 %) | 1 (100.0 %)" in said
+    assert (tmp_path / "gate_end_to_end.svg").read_text().startswith("<svg")
+
+
+def test_shipped_agents_know_nothing_of_slowing():
+    from seatrial_runner.agent import build
+
+    for agent in build.BIN.iterdir():
+        assert b"SEATRIAL_SLOWED" not in agent.read_bytes()

@@ -49,12 +49,16 @@ FLAGS = (
 LIBRARIES = ("-ldl", "-lm", "-lpthread")
 
 
-def build(machine: str, target: Path) -> None:
-    """Write the agent for ``machine`` to ``target``. Raises HarnessError when compiler or header are missing."""
+def build(machine: str, target: Path, flags: Sequence[str] = (), sources: Sequence[Path] = ()) -> None:
+    """Write the agent for ``machine`` to ``target``. Raises HarnessError when compiler or header are missing.
+
+    ``flags`` and ``sources`` are added for builds that are never shipped, such as those of benchmarks.
+    """
     _require_zig()
-    sources = sorted(path.name for path in NATIVE.glob("*.c"))
-    include = f"-I{include_folder()}"
-    argv = [sys.executable, "-m", "ziglang", "cc", "-target", MACHINES[machine], *FLAGS, include, *sources]
+    own = sorted(path.name for path in NATIVE.glob("*.c"))
+    include = [f"-I{include_folder()}", f"-I{NATIVE}"] if sources else [f"-I{include_folder()}"]
+    argv = [sys.executable, "-m", "ziglang", "cc", "-target", MACHINES[machine], *FLAGS, *flags, *include, *own]
+    argv += [str(source.resolve()) for source in sources]
     cache = cache_folder() / "zig"
     environment = {
         **os.environ,

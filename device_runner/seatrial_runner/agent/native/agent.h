@@ -172,6 +172,9 @@ void load_library(void);
 void create_environment(void);
 void create_session(Arm *arm);
 void infer(Arm *arm);
+#ifdef SEATRIAL_SLOWED
+void slow_down(const Arm *arm);
+#endif
 void drop_outputs(Arm *arm);
 const void *output_data(Arm *arm, size_t index);
 const char *end_profiling(Arm *arm);
