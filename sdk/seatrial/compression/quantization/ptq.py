@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from seatrial_targets.errors import ModelError, UserError
+from seatrial_targets.errors import UserError
 
-from ..capture import Captured, capture_batched
+from ..capture import capture_batched
 from ..state import CompressionState, select, set_training
 from ..step import Outcome, Step
+from .calibrating import Calibration
 from .cleaning import cleaned
 from .observers import PerChannelWeightObserver, RangeObserver, WeightObserver
-from .pt2e import QuantizationSpec, converted, prepared
+from .pt2e import QuantizationSpec, converted, prepared, silenced
 from .quantizer import LayerQuantizer, Specs
+from .refine import refine
 from .settings import Quantize, QuantizerSettings
 
 if TYPE_CHECKING:
     from seatrial_targets.profile import TargetProfile
 
-BATCH = 16
+MOST_REFINED = 32  # samples, taken evenly from all: means and curvatures settle with few
 
 
 class QuantizeStep(Step[Quantize]):
@@ -42,12 +45,22 @@ class QuantizeStep(Step[Quantize]):
         model = prepared(captured.program.module(), quantizer)
         if not quantizer.layers:
             raise UserError("nothing would be quantized: the model has no layer with weights that keep_float leaves")
-        count = calibrate(model, captured, state, self.settings.samples)
-        check_observers(model)
+        calibration = Calibration(state, captured, self.settings.samples)
+        calibration.run(model)
+        notes = (f"calibrated on {len(calibration.samples)} samples", *self._convert(model, calibration, state))
+        return Outcome(notes, {"layers": quantizer.layers})
+
+    def _convert(self, model: Any, calibration: Calibration, state: CompressionState) -> tuple[str, ...]:
+        settings, adaptive = self.settings, self.settings.rounding == "adaptive"
+        reference = copied(model)
         state.module = cleaned(converted(model))
         state.form = "quantized"
         set_training(state.module, False)
-        return Outcome((f"calibrated on {count} samples",), {"layers": quantizer.layers})
+        if not adaptive and not settings.bias_correction:
+            return ()
+        state.tell("make up for rounding")
+        batches = [tuple(each.values()) for each in calibration.batches(MOST_REFINED)]
+        return refine(state.module, reference, batches, rounding=adaptive, biases=settings.bias_correction)
 
     def _specs(self, asymmetric: bool) -> Specs:
         settings = self.settings
@@ -91,34 +104,7 @@ def kept_layers(settings: QuantizerSettings, state: CompressionState) -> list[st
     return select(settings.keep_float, known, "layer") if settings.keep_float else []
 
 
-def calibrate(model: torch.nn.Module, captured: Captured, state: CompressionState, most: int) -> int:
-    """Run the calibration samples through a prepared model and return how many there were.
-
-    Raises ModelError for samples that do not fit, with their index.
-    """
-    samples = state.samples("calibration")[:most]
-    batches = batched(samples, BATCH if captured.batched else 1)
-    with torch.no_grad():
-        for index, batch in enumerate(batches):
-            state.tell("calibrate", index, len(batches))
-            model(*batch.values()) if state.source.positional else model(**batch)
-    return len(samples)
-
-
-def batched(samples: list[dict[str, torch.Tensor]], size: int) -> list[dict[str, torch.Tensor]]:
-    """Return the samples joined along axis 0, ``size`` samples each."""
-    groups = [samples[i : i + size] for i in range(0, len(samples), size)]
-    return [{name: torch.cat([each[name] for each in group]) for name in group[0]} for group in groups]
-
-
-def check_observers(model: torch.nn.Module) -> None:
-    """Raise ModelError when an activation or a weight held NaN or infinity."""
-    wrong = [name for name, each in model.named_modules() if not getattr(each, "finite", True)]
-    if wrong:
-        node = next(node for node in model.graph.nodes if node.op == "call_module" and node.target == wrong[0])
-        from ...exporters.blame import node_place
-
-        what = node.args[0]
-        raise ModelError(
-            f"{node_place(what) or what.name}: holds NaN or infinity on the calibration data; no range covers that"
-        )
+def copied(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """Return a copy of a captured graph and its weights."""
+    with silenced():
+        return copy.deepcopy(module)
