@@ -18,6 +18,7 @@ from ..surgery.batch_norm import foldable, replay
 from ..training.finetune import described, train
 from ..training.objective import Objective, SupervisedObjective
 from ..training.state import Position
+from .calibrating import Calibration
 from .cleaning import cleaned
 from .pt2e import (
     FakeQuantize,
@@ -26,7 +27,7 @@ from .pt2e import (
     converted,
     prepared_for_training,
 )
-from .ptq import calibrate, is_asymmetric, kept_layers, refused, specs
+from .ptq import is_asymmetric, kept_layers, refused, specs
 from .qat_settings import Qat
 from .quantizer import LayerQuantizer
 
@@ -61,7 +62,7 @@ class QatStep(Step[Qat]):
         self._first_ranges(model, captured, state)
         report = train(state, self.settings, self._objective(state, model), module=model, after_step=[self._freeze])
         state.module = cleaned(converted(model))
-        state.form = "quantized"
+        state.form, state.learned_scales = "quantized", True
         set_training(state.module, False)
         teacher = (f"teacher: {self.settings.teacher}",) if self.settings.distil else ()
         return described(report, f"{len(quantizer.layers)} layers as INT8", *teacher)
@@ -85,7 +86,7 @@ class QatStep(Step[Qat]):
         if state.source.calibration is None:
             return
         set_training(model, False)
-        calibrate(model, captured, state, FIRST_SAMPLES)
+        Calibration(state, captured, FIRST_SAMPLES).run(model)
 
     def _objective(self, state: CompressionState, model: nn.Module) -> Objective:
         if self.settings.distil is None:

@@ -72,7 +72,7 @@ class Refiner:
 
     def _bias_is_free(self, node: Any) -> bool:
         """Whether the layer has a bias that no other reads, and that may be shifted."""
-        place = node.args[2] if len(node.args) > 2 else None
+        place: Any = node.args[2] if len(node.args) > 2 else None
         return self.biases and getattr(place, "op", "") == "get_attr" and self.readers[place.target] == 1
 
     def _float_weight(self, node: Any) -> torch.Tensor | None:
