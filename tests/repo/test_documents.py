@@ -196,6 +196,9 @@ def test_the_files_of_a_page_are_valid(name: str) -> None:
             compile(body, path, "exec")
         else:
             assert Path(path).parent.name == "targets"  # `seatrial targets check` looks at those
+    for body in blocks(name, "yaml"):
+        if body.startswith("devices:"):
+            loads(body, f"an inventory in {name}", Inventory)
 
 
 def test_every_page_is_in_the_navigation_once() -> None:
