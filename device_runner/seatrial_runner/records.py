@@ -49,6 +49,7 @@ __all__ = [
     "DeviceState",
     "EnergySample",
     "EnergyWindows",
+    "Evaluated",
     "Evicted",
     "LayerProfile",
     "LayerTime",
@@ -323,6 +324,14 @@ class Build(Record):
     warnings: tuple[Text, ...] = ()
 
 
+class Evaluated(Record):
+    """That a device computed parity and accuracy, of how many samples, and what the bundle states instead."""
+
+    samples: int
+    stated_parity: dict[str, float] = Field(default_factory=dict)
+    stated_accuracy: dict[str, float] = Field(default_factory=dict)
+
+
 class BundleInfo(Record):
     """Which bundle it was: digest and the figures of its manifest that a verdict needs."""
 
@@ -335,6 +344,7 @@ class BundleInfo(Record):
     accuracy: dict[str, float] = Field(default_factory=dict)
     toolchain: dict[Text, Text] = Field(default_factory=dict)  # versions it was exported with; empty: not recorded
     runtime_settings: dict[Text, Text] = Field(default_factory=dict)  # what its target asks of the runtime
+    evaluated: Evaluated | None = None  # then parity and accuracy are the device's own, and not what the bundle states
 
 
 class Trial(Record):

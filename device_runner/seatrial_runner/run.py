@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from seatrial_targets.errors import DeviceError, DiskFullError, SeatrialError, Status
 
@@ -38,6 +39,7 @@ SWEEP = (
     """
 cd "$1" 2>/dev/null || exit 0
 rm -f lease.????????????????
+rm -rf evaluate
 find blobs -name '*.part*' -mtime +0 -exec rm -f {} + 2>/dev/null
 rmdir runs 2>/dev/null
 if [ -d runs ]; then
@@ -53,6 +55,7 @@ fi
 
 
 SWEEP_SECONDS = 120.0
+EVALUATE_FOLDER = "evaluate"  # in ours, for as long as a run of that kind takes; `SWEEP` knows it
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ class RunRequest:
     counters: Mapping[str, str] = field(default_factory=dict)
     sample_ns: int = 100_000_000
     stride: int = 1  # sustained: of so many inferences, one is kept
+    feeds: Mapping[str, Path] = field(default_factory=dict)  # evaluate: raw samples of each input, here
+    fetches: Mapping[str, Path] = field(default_factory=dict)  # evaluate: where the outputs are to go, here
+    samples: int = 0
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @property

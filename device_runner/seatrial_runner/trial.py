@@ -21,7 +21,7 @@ from .bundle import Bundle
 from .condition.window import Watch
 from .journal import Journal
 from .plan import Event, OnEvent, Plan, quiet
-from .records import ArmName, BundleInfo, BundleName, DeviceInfo, Run, RunKind, Trial, agent_arm
+from .records import ArmName, BundleInfo, BundleName, DeviceInfo, Evaluated, Run, RunKind, Trial, agent_arm
 from .run import RunRequest
 from .session import DeviceSession, open_session, profile_of
 
@@ -93,6 +93,31 @@ class TrialRunner:
                 stride = self._stride(name)
                 request = partial(self.session.sustained_request, name, self.plan, stride)
                 self._attempt("sustained", request, done, len(self.trial.bundles))
+
+    def evaluate(
+        self,
+        name: BundleName,
+        feeds: Mapping[str, Path],
+        fetches: Mapping[str, Path],
+        samples: int,
+        at: tuple[int, int],
+    ) -> None:
+        """Run ``samples`` samples (raw files by input) on the device and bring its outputs into ``fetches``.
+
+        ``at`` is for progress: how many samples were run before, and how many there are.
+        """
+
+        def request() -> RunRequest:
+            return RunRequest("evaluate", {"a": name}, self.plan, feeds=feeds, fetches=fetches, samples=samples)
+
+        self._attempt("evaluate", request, *at, step=samples)
+
+    def evaluated(self, name: BundleName, accuracy: dict[str, float], parity: dict[str, float], samples: int) -> None:
+        """Note what the device's outputs are worth: from now on these are the bundle's parity and accuracy."""
+        info = self.trial.bundles[name]
+        stated = Evaluated(samples=samples, stated_parity=info.parity, stated_accuracy=info.accuracy)
+        own = info.model_copy(update={"accuracy": accuracy, "parity": parity, "evaluated": stated})
+        self.trial = self.trial.model_copy(update={"bundles": {**self.trial.bundles, name: own}})
 
     def _stride(self, name: BundleName) -> int:
         """Of how many inferences one is to be kept, so that as many are kept as the plan wants."""
@@ -173,12 +198,12 @@ class TrialRunner:
     ) -> None:
         self._attempt(kind, lambda: self.session.request(kind, bundles, self.plan, first, pair), done, total)
 
-    def _attempt(self, kind: RunKind, request: Callable[[], RunRequest], done: int, total: int) -> None:
+    def _attempt(self, kind: RunKind, request: Callable[[], RunRequest], done: int, total: int, step: int = 1) -> None:
         self.on_event(Event(f"{kind} runs", done, total, "runs"))
         # Not their number: a trial that goes on has left out the runs that failed.
         index = max((run.index for run in self.runs), default=-1) + 1
         self._attempts().run(index, request)
-        self.on_event(Event(f"{kind} runs", done + 1, total, "runs"))
+        self.on_event(Event(f"{kind} runs", done + step, total, "runs"))
 
     def _attempts(self) -> Attempts:
         if self._watch is None:

@@ -123,11 +123,13 @@ def bench(
     plan: Mapping[str, Any] | None = None,
     out: Path | None = None,
     resume: bool = False,
+    evaluate: str | ModelSource | None = None,
     on_event: OnEvent | None = None,
 ) -> Trial:
     """Measure one bundle on one device: memory, solo latency, and energy where there is a meter; judge nothing.
 
-    ``plan`` changes fields of `seatrial_runner.plan.Plan`; ``out`` keeps the trial there, run by run. Raises
+    ``plan`` changes fields of `seatrial_runner.plan.Plan`; ``out`` keeps the trial there, run by run. With a model
+    source in ``evaluate``, its metrics and the parity with torch are computed from the device's own outputs. Raises
     BundleError, UnknownNameError, and DeviceErrors; what was measured until then is in ``out``'s journal.
     """
     from seatrial_runner.bundle import Bundle
@@ -145,6 +147,7 @@ def bench(
         version=__version__,
     ) as runner:
         runner.measure()
+        _evaluate(runner, {"candidate": candidate}, evaluate)
     return runner.trial
 
 
@@ -161,6 +164,7 @@ def gate(
     settings: GateSettings | None = None,
     out: Path | None = None,
     resume: bool = False,
+    evaluate: str | ModelSource | None = None,
     on_event: OnEvent | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> tuple[Trial, Verdict]:
@@ -168,8 +172,9 @@ def gate(
 
     ``baseline`` is a bundle's path, or a reference such as ``branch:main`` into the store ``baselines``. Without
     ``budgets`` (a YAML file) those of the candidate's target hold. ``history`` is asked whether the baseline failed its
-    own gate, and what the device's calibration can show; nothing is added to it. ``tell`` gets the plan and each look,
-    in words. What can't be answered is refused before anything is measured: UserError. Raises as `bench` does.
+    own gate, and what the device's calibration can show; nothing is added to it. ``evaluate`` as in `bench`, for both
+    bundles. ``tell`` gets the plan and each look, in words. What can't be answered is refused before anything is
+    measured: UserError. Raises as `bench` does.
     """
     from seatrial_ci.gate import GateSettings, judge
     from seatrial_ci.gate.before import Known, check_before, look_up
@@ -184,9 +189,10 @@ def gate(
     settings = settings or GateSettings()
     sides = bundles["candidate"], bundles.get("baseline")
     known = look_up(history, *sides, device) if history else Known()
-    notes = check_before(*sides, limits, settings, known)
+    notes = check_before(*sides, limits, settings, known, evaluated=evaluate is not None)
     with _open_gate(_device(device, inventory), bundles, limits, settings, plan, out, resume, on_event) as runner:
         runner.note(notes)
+        _evaluate(runner, bundles, evaluate)
         measure_until_decided(runner, limits, settings, tell or silent)
     return runner.trial, judge(runner.trial, limits, settings)
 
@@ -231,6 +237,7 @@ def calibrate(
     plan: Mapping[str, Any] | None = None,
     out: Path | None = None,
     resume: bool = False,
+    evaluate: str | ModelSource | None = None,
     on_event: OnEvent | None = None,
 ) -> Trial:
     """Measure a bundle beside itself (A/A) and return the trial: what differs in it is the noise of the device.
@@ -256,6 +263,17 @@ def calibrate(
         runner.measure()
         runner.pairs(pairs)
     return runner.trial
+
+
+def _evaluate(runner: TrialRunner, bundles: Mapping[BundleName, Bundle], evaluate: str | ModelSource | None) -> None:
+    if evaluate is None:
+        return
+    from .evaluation import evaluate_on_device
+    from .source import load_source
+
+    source = load_source(evaluate) if isinstance(evaluate, str) else evaluate
+    for name, bundle in bundles.items():
+        evaluate_on_device(runner, name, bundle.manifest, source)
 
 
 def judge_file(

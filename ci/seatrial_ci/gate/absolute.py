@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from seatrial_targets.budgets import Budgets
 
 CANDIDATE: Literal["candidate"] = "candidate"
+STATED = "stated by the bundle"
 METHOD = "t-interval over runs, log scale"
 
 
@@ -115,19 +116,20 @@ def judge_limit(metric: Metric, series: Series, limit: float, settings: GateSett
 def judge_stated(trial: Trial, budgets: Budgets) -> Iterator[Judged]:
     """Judge size, parity and accuracy of the candidate: figures of the bundle, without noise from the device."""
     bundle = trial.bundles[CANDIDATE]
+    told = f"computed by the device from {bundle.evaluated.samples} samples" if bundle.evaluated else STATED
     if budgets.size_bytes is not None:
         yield _stated("size", "bytes", float(bundle.size_bytes), float(budgets.size_bytes), most=True)
     if budgets.parity_sqnr_db is not None:
-        yield _stated("parity_sqnr", "dB", bundle.parity.get("sqnr_db"), budgets.parity_sqnr_db, most=False)
+        yield _stated("parity_sqnr", "dB", bundle.parity.get("sqnr_db"), budgets.parity_sqnr_db, False, told)
     if budgets.top1_agreement is not None:
         yield _stated(
-            "top1_agreement", "ratio", bundle.parity.get("top1_agreement"), budgets.top1_agreement, most=False
+            "top1_agreement", "ratio", bundle.parity.get("top1_agreement"), budgets.top1_agreement, False, told
         )
     for name, least in budgets.accuracy.items():
-        yield _stated(f"accuracy {name}", "", bundle.accuracy.get(name), least, most=False)
+        yield _stated(f"accuracy {name}", "", bundle.accuracy.get(name), least, False, told)
 
 
-def _stated(name: str, unit: Unit, value: float | None, limit: float, most: bool) -> Judged:
+def _stated(name: str, unit: Unit, value: float | None, limit: float, most: bool, told: str = STATED) -> Judged:
     if value is None or math.isnan(value):
         text = f"{label(name)} was not measured: the bundle states none; export it again with what measures it"
         return Judged(Check(metric=name, outcome=Outcome.INVALID, unit=unit, limit=limit, message=text))
@@ -140,7 +142,7 @@ def _stated(name: str, unit: Unit, value: float | None, limit: float, most: bool
             unit=unit,
             value=value,
             limit=limit,
-            method="stated by the bundle",
+            method=told,
             message=f"{label(name)} {show(value, unit)} is {word} {exact(limit, unit)}",
         )
     )

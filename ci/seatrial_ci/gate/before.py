@@ -37,14 +37,22 @@ def look_up(history: History, candidate: Bundle, baseline: Bundle | None, device
 
 
 def check_before(
-    candidate: Bundle, baseline: Bundle | None, budgets: Budgets, settings: GateSettings, known: Known
+    candidate: Bundle,
+    baseline: Bundle | None,
+    budgets: Budgets,
+    settings: GateSettings,
+    known: Known,
+    *,
+    evaluated: bool = False,
 ) -> tuple[str, ...]:
     """Raise UserError when what is asked can't be answered; return what the verdict must note.
 
     Refused are: limits on figures that the bundle does not state; a baseline that failed its own gate; unlike bundles,
-    and margins that the calibration says can't be shown, unless ``settings`` let these two only warn.
+    and margins that the calibration says can't be shown, unless ``settings`` let these two only warn. With
+    ``evaluated`` the device will bring the accuracies, whatever the bundle states.
     """
-    check_stated(budgets, candidate)
+    if not evaluated:
+        check_stated(budgets, candidate)
     if known.refusal:
         raise UserError(known.refusal)
     if baseline is None or not compares(budgets):

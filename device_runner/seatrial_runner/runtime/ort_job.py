@@ -25,6 +25,7 @@ MODES: dict[RunKind, Mode] = {
     "energy": "energy",
     "profile": "profile",
     "sustained": "sustained",
+    "evaluate": "evaluate",
 }
 
 

@@ -17,7 +17,7 @@ from .command import Command
 from .depth import say_depth
 from .figures import say_summaries
 from .files import prepare, trial_file
-from .options import FOLDER, device_option, plan_changes, plan_options
+from .options import FOLDER, device_option, evaluate_option, plan_changes, plan_options
 from .progress import shown
 from .screen import Screen
 
@@ -42,6 +42,7 @@ Measured = list[tuple[Path, "Trial"]]
     type=click.Choice(["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "each"]),
     help="Core ML: run on these instead of the target's; each: one trial on each of them.",
 )
+@evaluate_option
 @plan_options
 @click.pass_obj
 def bench(
@@ -53,6 +54,7 @@ def bench(
     out: Path | None,
     resume: bool,
     compute_units: str | None,
+    evaluate: str | None,
     **plan: Any,
 ) -> None:
     """Measure BUNDLES on a device: latency, cold load, peak memory, energy where there is a meter."""
@@ -65,7 +67,7 @@ def bench(
     measured: Measured = []
     try:
         plans = [plan_changes(**plan) | ({"compute_units": unit} if unit else {}) for unit in units]
-        _measure(measured, bundles, files, device, devices_file, resume, plans)
+        _measure(measured, bundles, files, device, devices_file, resume, evaluate, plans)
     except BaseException:
         _say(screen, measured)
         raise
@@ -80,6 +82,7 @@ def _measure(
     device: str,
     inventory: Path | None,
     resume: bool,
+    evaluate: str | None,
     plans: Sequence[dict[str, Any]],
 ) -> None:
     from seatrial import api
@@ -87,8 +90,9 @@ def _measure(
     with shown() as on_event:
         for bundle, file, plan in zip(bundles, files, itertools.cycle(plans), strict=False):
             trial = api.bench(
-                bundle, device, inventory=inventory, plan=plan, out=file, resume=resume, on_event=on_event
-            )
+                bundle, device, inventory=inventory, plan=plan, out=file, resume=resume, evaluate=evaluate,
+                on_event=on_event,
+            )  # fmt: skip
             measured.append((file, trial))
 
 

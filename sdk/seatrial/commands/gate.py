@@ -12,7 +12,17 @@ from seatrial_targets.errors import SeatrialError, UserError
 
 from .command import Command
 from .files import REPORTS, log_tracking, prepare, prepare_reports, tell_github, trial_file, write_reports
-from .options import FILE, FOLDER, complete_devices, devices_file, looks, plan_changes, plan_options, report_options
+from .options import (
+    FILE,
+    FOLDER,
+    complete_devices,
+    devices_file,
+    evaluate_option,
+    looks,
+    plan_changes,
+    plan_options,
+    report_options,
+)
 from .past import pasts
 from .progress import shown
 from .remembering import Memory, memory_of, memory_options
@@ -40,6 +50,7 @@ class Question:
     recorded: Path | None
     out: Path | None
     resume: bool
+    evaluate: str | None
 
     def check(self) -> None:
         """Raise UserError when the options contradict each other."""
@@ -47,7 +58,7 @@ class Question:
             self._check_live()
             return
         given = {"CANDIDATE": self.candidate, "--baseline": self.baseline, "--baselines": self.baselines}
-        given |= {"--device": self.device, "--out": self.out}
+        given |= {"--device": self.device, "--out": self.out, "--evaluate": self.evaluate}
         extra = [name for name, value in given.items() if value] + (["--resume"] if self.resume else [])
         if extra:
             raise UserError(f"--from judges a recorded trial, it measures nothing; leave {', '.join(extra)} out")
@@ -105,6 +116,7 @@ class Question:
 @click.option("--unlike", type=ACTIONS, help="What bundles of unlike toolchain or settings do.  [default: refuse]")
 @click.option("--below-mde", type=ACTIONS, help="What margins do that the device can't show.  [default: refuse]")
 @memory_options
+@evaluate_option
 @report_options
 @plan_options
 @click.pass_obj
@@ -170,7 +182,8 @@ def _by_policy(
     from .gate_policy import PolicyQuestion, gate_by_policy
 
     given = {"CANDIDATE": question.candidate, "--baseline": question.baseline, "--device": question.device}
-    given |= {"--budgets": question.budgets} | {f"--{key.replace('_', '-')}": value for key, value in changes.items()}
+    given |= {"--budgets": question.budgets, "--evaluate": question.evaluate}
+    given |= {f"--{key.replace('_', '-')}": value for key, value in changes.items()}
     extra = [name for name, value in given.items() if value]
     if extra:
         raise UserError(f"a policy says that itself; leave {', '.join(extra)} out, and write it into {policy}")
@@ -242,6 +255,7 @@ def _live(
             settings=GateSettings.model_validate(changes),
             out=question.trial,
             resume=question.resume,
+            evaluate=question.evaluate,
             on_event=on_event,
             tell=screen.note,
         )

@@ -48,6 +48,12 @@ def device_option(command: F) -> F:
     return named(devices_file(command))
 
 
+def evaluate_option(command: F) -> F:
+    """Add `--evaluate`."""
+    text = "Model source whose evaluate() gets the device's own outputs: accuracy and parity are then the device's."
+    return click.option("--evaluate", metavar="SOURCE", help=text)(command)
+
+
 def devices_file(command: F) -> F:
     """Add `--devices`."""
     text = "Inventory file.  [default: ./devices.yaml, else the user's]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,15 @@ def measure_accuracy(source: ModelSource, program: torch.export.ExportedProgram,
 def evaluate_torch(source: ModelSource) -> dict[str, float]:
     """Return the user's metrics of the torch module; {} without evaluate. Raises ModelError as above."""
     return _evaluated(source, _torch_predict(source))
+
+
+def evaluated_with(source: ModelSource, answer: Callable[[Mapping[str, Any]], Any]) -> dict[str, float]:
+    """Return the user's metrics of whatever ``answer`` gives for inputs by name. Raises ModelError as above."""
+
+    def predict(*args: Any, **kwargs: Any) -> Any:
+        return answer(_bound(source, args, kwargs))
+
+    return _evaluated(source, predict)
 
 
 def _torch_predict(source: ModelSource) -> Predict:
