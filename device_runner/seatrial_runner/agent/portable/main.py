@@ -22,6 +22,8 @@ _MESSAGE_CHARACTERS = 2048
 
 def main(arguments: list[str]) -> int:
     """Run one job file. Return 0, or 1 when the result is an error."""
+    if len(arguments) > 2 and arguments[1] == "--build-engine":
+        return build_engine(arguments[2:])
     if len(arguments) == 3 and arguments[1] == "--tensorrt":
         return tell_tensorrt(arguments[2])
     if len(arguments) != 2:
@@ -36,6 +38,18 @@ def main(arguments: list[str]) -> int:
     out.write(f"{line}\nseatrial-end ".encode() + (job.token or b"-") + b"\n")
     sys.stderr.flush()
     os._exit(1 if error else 0)  # the runtime's threads and destructors have nothing more to say
+
+
+def build_engine(options: list[str]) -> int:
+    """Build an engine of TensorRT, with the options that trtexec has for it."""
+    from .trt_build import main as build
+
+    machine.die_with_parent()
+    try:
+        return build(options)
+    except AgentFailureError as failure:
+        print(failure, file=sys.stderr)
+        return 1
 
 
 def tell_tensorrt(library: str) -> int:

@@ -33,6 +33,11 @@ def identity(library: bytes) -> dict[str, Any]:
     return {**told, **cuda.device()}
 
 
+def numbers(tensorrt: Any) -> tuple[int, ...]:
+    """Major and minor of the package's version."""
+    return tuple(int(part) for part in str(tensorrt.__version__).split(".")[:2])
+
+
 def imported() -> Any:
     try:
         import tensorrt
@@ -50,7 +55,7 @@ class Runtime:
         self.trt = imported()
         self.version = str(self.trt.__version__)
         self.stamp = str(getattr(self.trt, "SEATRIAL_STAND_IN", ""))
-        if tuple(int(part) for part in self.version.split(".")[:2]) < NEEDED:
+        if numbers(self.trt) < NEEDED:
             fail("user_error", f"TensorRT {self.version} is too old: 8.5 is needed; trtexec runs with it")
         self.cuda = open_cuda(text(job.library))
         self.dlopen_ns = time.monotonic_ns() - begin

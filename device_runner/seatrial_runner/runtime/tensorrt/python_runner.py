@@ -26,7 +26,7 @@ from .build import Builder, Engine
 from .commands import QuerySettings
 from .identity import SECONDS, Identity
 from .parity import DEFAULT_TOLERANCE
-from .trtexec import FOREIGN
+from .trtexec import FOREIGN, TrtexecRunner
 from .version import Version
 
 STAND_IN = "stand-in tensorrt"
@@ -95,9 +95,12 @@ class PythonRunner:
     engines: dict[BundleName, Engine]
     facts: PythonFacts
     query: QuerySettings
+    profiler: TrtexecRunner | None = None  # where there is a trtexec, it tells the layers
 
     def execute(self, request: RunRequest) -> AgentResult:
         """Make one run. See `Equipped.execute`."""
+        if request.kind == "profile" and self.profiler:
+            return self.profiler.execute(request)
         request = replace(request, plan=replace(request.plan, spin=self.query.spin))
         result = self.agent.execute(request)
         if result.error is None or not FOREIGN.search(result.error.message):
@@ -107,7 +110,9 @@ class PythonRunner:
         return self.agent.execute(request)
 
     def lacks(self, kind: RunKind) -> str:
-        """Return why runs of a kind can't be made, as the agents' are."""
+        """Return why runs of a kind can't be made: as the agents' are, but for layers, which trtexec tells."""
+        if kind == "profile":
+            return "" if self.profiler else "the device has no trtexec, which tells the layers of an engine"
         return self.agent.lacks(kind)
 
     def settings(self) -> dict[str, str]:
@@ -120,8 +125,8 @@ class PythonRunner:
         return None
 
     def stamp(self) -> str:
-        """Return what gave itself away."""
-        return self.facts.stamp
+        """Return what gave itself away, here and in what builds and profiles."""
+        return "; ".join(filter(None, (self.facts.stamp, self.profiler.stamp() if self.profiler else "")))
 
     def builds(self) -> dict[BundleName, Build]:
         """Return the engines' records."""

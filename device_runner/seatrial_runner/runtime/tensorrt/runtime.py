@@ -68,15 +68,20 @@ def _python_runner(ground: Ground, identity: Identity) -> PythonRunner:
     agent, library = push_agent(ground), ground.device.library or AUTO
     facts = ask_python(ground.transport, f"{ground.transport.root}/{agent.removeprefix(UP)}", library)
     require_same_version(identity, facts, ground.transport.name)
+    program: tuple[str, ...] = (identity.trtexec,)
     if not identity.trtexec or identity.problem:
-        identity = with_python(identity, facts)
+        identity, program = with_python(identity, facts), ("python3", agent, "--build-engine")
     require_version(identity, ground)
-    builder = _builder(ground, identity, (identity.trtexec,))
+    builder = _builder(ground, identity, program)
     engines = {name: builder.ready(bundle) for name, bundle in ground.bundles.items()}
     query = _query(ground)
     arms = {name: arm_job(ground, bundle, engines[name], query) for name, bundle in ground.bundles.items()}
     made = OnnxRuntimeAgent(ground.transport, ground.lease, library, ("python3", agent), arms, NAME)
-    return PythonRunner(builder, made, dict(ground.bundles), engines, facts, query)
+    profiler = None
+    if program == (identity.trtexec,):
+        files = {name: _arm_files(ground, bundle, engines[name]) for name, bundle in ground.bundles.items()}
+        profiler = TrtexecRunner(builder, ground.state, files, query)
+    return PythonRunner(builder, made, dict(ground.bundles), engines, facts, query, profiler)
 
 
 def _builder(ground: Ground, identity: Identity, program: tuple[str, ...]) -> Builder:

@@ -1,7 +1,8 @@
 """Files of the device, read at a steady rate while trtexec runs, and when its inferences began and ended.
 
-In plain sh: a reading every 20 ms is about the fastest, stamped to 10 ms by /proc/uptime. That is enough for clocks,
-temperatures and meters that average; a point meter needs the Python runner.
+In plain sh a reading every 20 ms is about the fastest, stamped to 10 ms by /proc/uptime: enough for clocks,
+temperatures and meters that average. Where a point meter wants more and the device has a python3, that reads; both
+stamp with the time since the device's start.
 """
 
 from __future__ import annotations
@@ -16,6 +17,22 @@ from .job import Answer
 FASTEST_S = 0.02
 MOST_SAMPLES = 200_000
 # Lines with the time since the start of the device, and a word per file: its number, or "-".
+FAST = """import sys, time
+period, paths = float(sys.argv[1]), sys.argv[2:]
+following = time.monotonic()
+with open("samples", "w", buffering=1) as out:
+    while True:
+        row = ["%.6f" % time.clock_gettime(time.CLOCK_BOOTTIME)]
+        for path in paths:
+            try:
+                with open(path, "rb", buffering=0) as file:
+                    row.append(file.read(63).split()[0].decode())
+            except (OSError, IndexError, UnicodeDecodeError):
+                row.append("-")
+        out.write(" ".join(row) + "\\n")
+        following = max(following + period, time.monotonic())
+        time.sleep(max(0.0, following - time.monotonic()))
+"""
 SAMPLE = r"""sample() {
   while :; do
     now; row=$up
@@ -45,7 +62,11 @@ for word in began over; do [ -s "$word" ] && { read -r up < "$word"; value "$wor
 
 def sampler(files: Sequence[str], period_s: float) -> str:
     """Return sh that reads ``files`` every ``period_s`` in the background, until `STOP`."""
-    return SAMPLE % (" ".join(map(shlex.quote, files)), f"{max(FASTEST_S, period_s):.3f}")
+    slow = SAMPLE % (" ".join(map(shlex.quote, files)), f"{max(FASTEST_S, period_s):.3f}")
+    if period_s >= FASTEST_S:
+        return slow
+    fast = shlex.join(["python3", "-c", FAST, f"{period_s:.6f}", *files])
+    return f"if command -v python3 >/dev/null 2>&1; then {fast} & sampler=$!\nelse\n{slow}fi\n"
 
 
 def listened(words: Sequence[str], cpus: Sequence[int] = ()) -> str:
@@ -59,7 +80,7 @@ def read_samples(raw: bytes, count: int) -> tuple[EnergySample, ...]:
     found = []
     for line in raw.split(b"\n")[:MOST_SAMPLES]:
         words = line.split()
-        if len(words) == count + 1 and re.fullmatch(rb"\d{1,12}\.\d{2}", words[0]):
+        if len(words) == count + 1 and re.fullmatch(rb"\d{1,12}\.\d{2,9}", words[0]):
             found.append(EnergySample(t_ns=_ns(words[0].decode()), values=tuple(map(_integer, words[1:]))))
     return tuple(found)
 

@@ -64,6 +64,136 @@ def init_libnvinfer_plugins(logger: ILogger, namespace: str) -> bool:
     return isinstance(logger, ILogger) and namespace == ""
 
 
+class NetworkDefinitionCreationFlag(enum.IntEnum):
+    """How a network is made."""
+
+    EXPLICIT_BATCH = 0
+    STRONGLY_TYPED = 1
+
+
+class BuilderFlag(enum.Enum):
+    """What a builder may do."""
+
+    FP16 = 0
+    INT8 = 1
+    TF32 = 2
+    SPARSE_WEIGHTS = 3
+
+
+class ProfilingVerbosity(enum.Enum):
+    """How much an engine tells of its layers."""
+
+    DETAILED = 2
+
+
+class LayerInformationFormat(enum.Enum):
+    """How layers are told."""
+
+    JSON = 1
+
+
+class Builder:
+    """Makes plans of the stand-in's own form."""
+
+    def __init__(self, logger: ILogger) -> None:
+        self.logger = logger
+
+    def create_network(self, flags: int) -> dict[str, Any]:
+        """A place for the model."""
+        return {"flags": flags}
+
+    def create_builder_config(self) -> Config:
+        """A configuration."""
+        return Config()
+
+    def create_optimization_profile(self) -> Profile:
+        """A profile."""
+        return Profile()
+
+    def build_serialized_network(self, network: dict[str, Any], config: Config) -> bytes | None:
+        """The plan, as the stand-in for trtexec writes it."""
+        if "SEATRIAL_STAND_IN_NO_MEMORY" in os.environ:
+            text = "[virtualMemoryBuffer.cpp::resizePhysical::127] Error Code 2: OutOfMemory (no further information)"
+            self.logger.log(ILogger.Severity.ERROR, text)
+            return None
+        about = json.dumps({"detailed": True, "flags": sorted(config.flags)}).encode()
+        version = bytes([*(int(part) for part in __version__.split(".")[:3]), _BUILD])
+        head = struct.pack("<II16x", 0x74727466, 0) + version + struct.pack("<I", len(about))
+        return head + about + bytes(network["model"])
+
+
+class OnnxParser:
+    """Reads a model; what ONNX Runtime can't load is an error."""
+
+    num_errors = 1
+
+    def __init__(self, network: dict[str, Any], logger: ILogger) -> None:
+        self.network, self.logger, self.problem = network, logger, ""
+
+    def parse_from_file(self, path: str) -> bool:
+        """Read the file."""
+        with open(path, "rb") as file:
+            self.network["model"] = file.read()
+        try:
+            Engine(self.network["model"], self.logger)
+        except Exception as error:
+            self.problem = str(error)[:300]
+        return not self.problem
+
+    def get_error(self, index: int) -> OnnxParser:
+        """The one error."""
+        return self
+
+    def desc(self) -> str:
+        """Its words."""
+        return self.problem
+
+
+class Profile:
+    """Shapes."""
+
+    def set_shape(self, name: str, least: tuple[int, ...], best: tuple[int, ...], most: tuple[int, ...]) -> None:
+        """Take shapes in order."""
+        if not all(a <= b <= c for a, b, c in zip(least, best, most, strict=True)):
+            raise ValueError(name)
+
+
+class Config:
+    """What was asked for."""
+
+    def __init__(self) -> None:
+        self.flags, self.cache = ["TF32"], b""
+
+    def set_flag(self, flag: BuilderFlag) -> None:
+        """Allow something."""
+        self.flags.append(flag.name)
+
+    def clear_flag(self, flag: BuilderFlag) -> None:
+        """Forbid something."""
+        self.flags.remove(flag.name)
+
+    def add_optimization_profile(self, profile: Profile) -> int:
+        """Take a profile."""
+        return 0
+
+    def create_timing_cache(self, data: bytes) -> Config:
+        """A cache."""
+        self.cache = data + b"SEATRIAL STAND-IN timing cache\n"
+        return self
+
+    def set_timing_cache(self, cache: Config, ignore_mismatch: bool) -> bool:
+        """Use a cache."""
+        return not ignore_mismatch
+
+    def get_timing_cache(self) -> Config:
+        """The cache."""
+        return self
+
+    def serialize(self) -> bytes:
+        """The cache's bytes."""
+        return self.cache
+
+
 class Runtime:
     """Loads engines."""
 
@@ -119,6 +249,15 @@ class Engine:
     def create_execution_context(self) -> Context:
         """A context."""
         return Context(self)
+
+    def create_engine_inspector(self) -> Engine:
+        """What tells layers: itself."""
+        return self
+
+    def get_engine_information(self, form: LayerInformationFormat) -> str:
+        """One layer that multiplies."""
+        layer = {"Name": "conv", "LayerType": "Convolution", "Inputs": [{"Format/Datatype": "Int8"}]}
+        return json.dumps({"Layers": [layer], "Bindings": list(self.tensors)})
 
 
 class Context:

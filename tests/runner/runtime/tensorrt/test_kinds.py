@@ -10,14 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seatrial_runner import lease as leases
 from seatrial_runner.meter import Choice, energy_per_inference
 from seatrial_runner.plan import Plan
 from seatrial_runner.records import AgentResult, Channel, MeterInfo, RunKind
 from seatrial_runner.runtime.tensorrt.energy import read_windows
-from seatrial_runner.runtime.tensorrt.job import Answer
+from seatrial_runner.runtime.tensorrt.job import Answer, Place
 from seatrial_runner.runtime.tensorrt.profiling import promise, read_profile
 from seatrial_runner.runtime.tensorrt.report import Report
-from seatrial_runner.runtime.tensorrt.sampling import during, read_samples
+from seatrial_runner.runtime.tensorrt.sampling import STOP, during, read_samples, sampler
+from seatrial_runner.transport import open_transport
 from seatrial_runner.trial import TrialRunner, open_trial
 from seatrial_targets.errors import AgentError
 from seatrial_targets.inventory import Device
@@ -153,3 +155,18 @@ def test_clocks_outside_of_the_inferences_do_not_count() -> None:
     assert trace is not None
     assert [each.values for each in trace.samples] == [(900,)]
     assert during(Answer({"began": "2.00"}), {"frequency:gpu": "/x"}) is None
+
+
+@pytest.mark.parametrize("period_s", [0.0073, 0.05])
+def test_files_are_read_at_their_pace(jetson: Device, tmp_path: Path, period_s: float) -> None:
+    """The fast way needs python3, which this machine has; both stamp with the time since the device's start."""
+    (tmp_path / "a file").write_text("7\n")
+    body = (
+        f"{sampler([str(tmp_path / 'a file'), str(tmp_path / 'none')], period_s)}now; value begin $up; sleep 1\n{STOP}"
+    )
+    with open_transport(jetson) as transport:
+        answer = Place(transport, leases.take(transport)).run(body, "feed", 60)
+    samples = read_samples(answer.files["samples"], 2)
+    assert len(samples) > 3
+    assert {each.values for each in samples} == {(7, None)}
+    assert abs(samples[0].t_ns - float(answer.values["begin"]) * 1e9) < 60e9

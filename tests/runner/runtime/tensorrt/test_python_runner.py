@@ -43,7 +43,7 @@ def test_a_whole_trial_with_duets(board: Device, make_bundle) -> None:
         runner.pairs(2)
     trial = runner.trial
     assert trial.status == "ok"
-    assert trial.device.stamp == "stand-in tensorrt"
+    assert trial.device.stamp == "stand-in tensorrt; stand-in trtexec"
     assert (trial.settings["agent"], trial.settings["cuda by"]) == ("python", "libcudart 12.6")
     assert len(trial.of("duet")) == 2
     result = trial.of("solo", "candidate")[0].result
@@ -66,6 +66,17 @@ def test_a_whole_trial_with_duets(board: Device, make_bundle) -> None:
     assert memory.system_peak_delta is not None
     assert memory.engine_bytes == trial.builds["candidate"].size_bytes
     assert memory.scratch_bytes == 4096
+
+
+def test_layers_are_told_by_trtexec_where_there_is_one(board: Device, make_bundle) -> None:
+    with open_trial(board, {"candidate": make_bundle()}, PLAN) as runner:
+        assert runner.session.lacks("profile") == ""
+        layers = one(runner, "profile").arms["a"].layers
+    assert layers is not None
+    assert layers.tool == "trtexec"
+    without = board.model_copy(update={"trtexec": None})
+    with open_trial(without, {"candidate": make_bundle()}, PLAN) as runner:
+        assert "no trtexec" in runner.session.lacks("profile")
 
 
 def test_transfers_and_kernel_by_kernel_where_the_target_wants_it(board: Device, make_bundle) -> None:
@@ -139,5 +150,30 @@ def test_a_libcudart_that_is_not_where_the_inventory_says(board: Device, make_bu
     with (
         pytest.raises(DeviceError, match=r"no /opt/none/libcudart\.so"),
         open_trial(wrong, {"candidate": make_bundle()}, PLAN),
+    ):
+        pass
+
+
+def test_a_device_without_trtexec_builds_by_python(board: Device, make_bundle) -> None:
+    """Shapes that vary, the timing cache, the layers: all that a build by trtexec has."""
+    without = board.model_copy(update={"trtexec": None})
+    for cached in (False, True):
+        with open_trial(without, {"candidate": make_bundle(batch="N")}, PLAN) as runner:
+            result = one(runner, "solo")
+        build = runner.trial.builds["candidate"]
+        assert (build.cached, build.made_by, build.precisions) == (cached, "python3 10.3.0", {"int8": 1})
+        assert build.seconds is not None
+        assert result.arms["a"].checks[0].ok
+    assert runner.trial.settings["gpu"] == "Orin"
+    (cache,) = (Path(str(board.root)) / "timing").iterdir()
+    assert cache.read_bytes().count(b"timing cache") == 1
+
+
+def test_a_build_by_python_that_fails_says_why(board: Device, make_bundle, monkeypatch) -> None:
+    monkeypatch.setenv("SEATRIAL_STAND_IN_NO_MEMORY", "1")
+    without = board.model_copy(update={"trtexec": None})
+    with (
+        pytest.raises(DeviceError, match=r"too little memory.*OutOfMemory"),
+        open_trial(without, {"candidate": make_bundle()}, PLAN),
     ):
         pass
