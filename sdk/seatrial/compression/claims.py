@@ -42,6 +42,6 @@ def _of_target(target: TargetProfile, convolutional: bool) -> list[str]:
     if target.precision == "int8" and how is not None and how.scheme == "dynamic" and convolutional:
         found.append(
             f"{target.name}: dynamic INT8 makes the file smaller, but not convolutions faster, which most of this "
-            "model is: ConvInteger costs as much as float32, and the ranges are searched each time; use static INT8"
+            "model is: ConvInteger costs at least as much as float32; use static INT8"
         )
     return found

@@ -11,6 +11,7 @@ from torch import nn
 
 from seatrial_targets.errors import ModelError, UserError
 
+from ..mixed_precision.sensitivity import Judge
 from ..state import CompressionState, select
 from ..step import Outcome, Step
 from .gptq import Curvature, gptq
@@ -56,10 +57,17 @@ class QuantizeWeightsStep(Step[QuantizeWeights]):
             state.tell("quantize weights", done, len(stages))
             errors |= self._stage(state, {path: chosen[path] for path in stage}, groups, samples)
         tables = self._embeddings(state)
+        raised = self._raised(state, chosen, groups, errors, samples)
         state.form = "quantized"
         return Outcome(
-            tuple(self._notes(chosen, left, tables, samples)),
-            {"layers": errors, "left_in_float": left, "embeddings": tables, "samples": len(samples)},
+            (*self._notes(chosen, left, tables, samples), *_said_of_raised(raised, self.settings.least_quality)),
+            {
+                "layers": errors,
+                "raised_to_8_bits": raised,
+                "left_in_float": left,
+                "embeddings": tables,
+                "samples": len(samples),
+            },
         )
 
     def _chosen(self, state: CompressionState) -> dict[str, nn.Module]:
@@ -97,7 +105,8 @@ class QuantizeWeightsStep(Step[QuantizeWeights]):
             difference = grid.restored(made) - weight
             found[path] = {"relative_error": float(difference.norm() / weight.norm().clamp(min=1e-12))}
             if path in curvatures:
-                found[path]["output_error"] = curvatures[path].error(difference)
+                power = max(curvatures[path].error(weight), 1e-12)
+                found[path]["output_error"] = curvatures[path].error(difference) / power
             _replace(state.module, path, WeightOnlyLinear(made, grid, bias))
         return found
 
@@ -114,6 +123,35 @@ class QuantizeWeightsStep(Step[QuantizeWeights]):
             return gptq(weight, curvature, settings.bits, group, settings.symmetric, settings.damping)
         except torch.linalg.LinAlgError as error:
             raise ModelError(f"layer {path!r}: GPTQ needs more or other calibration data, or more damping") from error
+
+    def _raised(
+        self,
+        state: CompressionState,
+        chosen: Mapping[str, nn.Module],
+        groups: Mapping[str, int | None],
+        errors: Mapping[str, Mapping[str, float]],
+        samples: list[Tensors],
+    ) -> list[str]:
+        """Give layers 8 bits, the worst first, until the wanted quality is reached; return their paths."""
+        wanted = self.settings.least_quality
+        if wanted is None:
+            return []
+        judge = Judge(state, "sqnr", samples or [dict(state.source.inputs)])
+        rest = sorted(errors, key=lambda path: -errors[path].get("output_error", errors[path]["relative_error"]))
+        raised: list[str] = []
+        quality = judge.quality(state.module)
+        while quality < wanted and rest:
+            now = [rest.pop(0) for _ in range(min(max(1, len(raised) // 2), len(rest)))]
+            for path in now:
+                weight = _weight(chosen[path])
+                grid = fit_grid(weight, 8, groups[path] or 0, self.settings.symmetric)
+                new = WeightOnlyLinear(grid.quantized(weight), grid, getattr(chosen[path], "bias", None))
+                _replace(state.module, path, new)
+            raised += now
+            quality = judge.quality(state.module)
+        if quality < wanted:
+            raise UserError(f"least_quality: {wanted:g} dB is not reached with 8 bits everywhere ({quality:.1f} dB)")
+        return raised
 
     def _embeddings(self, state: CompressionState) -> list[str]:
         if self.settings.embeddings == "float":
@@ -144,6 +182,13 @@ class QuantizeWeightsStep(Step[QuantizeWeights]):
         if tables:
             notes.append(f"{len(tables)} tables of embeddings as INT8")
         return notes
+
+
+def _said_of_raised(raised: list[str], wanted: float | None) -> tuple[str, ...]:
+    if wanted is None:
+        return ()
+    where = f": {', '.join(raised[:4])}{' ...' if len(raised) > 4 else ''}" if raised else ""
+    return (f"{len(raised)} layers have 8 bits, to reach {wanted:g} dB{where}",)
 
 
 def is_linear(layer: nn.Module) -> bool:

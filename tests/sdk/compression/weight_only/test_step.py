@@ -251,3 +251,25 @@ def test_a_host_session_needs_no_torch_operator(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = made.source.module(ids).numpy()
     assert np.linalg.norm(found - expected) < 0.03 * np.linalg.norm(expected)
+
+
+def test_layers_get_8_bits_until_the_quality_is_reached() -> None:
+    plain = seatrial.compress(source(), [QuantizeWeights()]).record.steps[0]
+    wanted = plain.after.quality["sqnr_db"] + 6
+    made = seatrial.compress(source(), [QuantizeWeights(least_quality=wanted)])
+    step = made.record.steps[0]
+    raised = step.details["raised_to_8_bits"]
+    bits = {name: each.bits for name, each in made.source.module.named_modules() if isinstance(each, WeightOnlyLinear)}
+    assert 0 < len(raised) < len(bits)
+    assert {name for name, each in bits.items() if each == 8} == set(raised)
+    worst = max(plain.details["layers"], key=lambda path: plain.details["layers"][path]["output_error"])
+    assert raised[0] == worst
+    assert step.after.quality["sqnr_db"] > wanted - 1.5  # judged on calibration samples, reported on others
+    assert (
+        seatrial.compress(source(), [QuantizeWeights(least_quality=1.0)]).record.steps[0].details["raised_to_8_bits"]
+        == []
+    )
+    with pytest.raises(UserError, match="least_quality: 120 dB is not reached with 8 bits everywhere"):
+        seatrial.compress(source(), [QuantizeWeights(least_quality=120.0)])
+    with pytest.raises(ConfigError, match="write bits: 4"):
+        Recipe.loads("steps:\n  - quantize_weights: {bits: 8, least_quality: 20}\n")
