@@ -138,6 +138,8 @@ def steady_samples(arm: ArmResult, run_index: int = 0) -> Floats:
     x = np.asarray(arm.wall_ns, dtype=np.float64)
     began = np.asarray(arm.at_ns, dtype=np.float64)
     at = began - began[0] if x.size and began.size == x.size else np.cumsum(x) * arm.stride
+    if (np.diff(at) < 0).any():
+        raise ValueError(f"run {run_index}: its clock went backwards")
     total = float(at[-1]) if x.size else 0.0
     if total < SUSTAINED_LEAST_NS:
         raise ValueError(

@@ -75,7 +75,11 @@ def _campaign(
     from seatrial_targets import inventory as devices
 
     wanted, cells = read_policy(policy, inventory)
-    bundles = {cell.name: open_bundles(cell, baselines) for cell in cells}
+    opened: dict[tuple[str, str], dict[BundleName, Bundle]] = {}  # each is verified once, however many devices
+    for cell in cells:
+        if (cell.candidate, cell.baseline) not in opened:
+            opened[cell.candidate, cell.baseline] = open_bundles(cell, baselines)
+    bundles = {cell.name: opened[cell.candidate, cell.baseline] for cell in cells}
     notes = {cell.name: _checked(wanted, cell, bundles[cell.name], len(cells), history) for cell in cells}
     campaign = Campaign(
         policy=wanted,

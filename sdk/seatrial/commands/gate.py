@@ -23,7 +23,7 @@ from .options import (
     plan_options,
     report_options,
 )
-from .past import pasts
+from .past import needs_past, pasts
 from .progress import shown
 from .remembering import Memory, memory_of, memory_options
 from .screen import Screen
@@ -160,7 +160,7 @@ def _done(
     judgements = [Judgement(verdict, trial)]
     if question.recorded is None:
         memory.keep(screen, judgements)
-    before = None if memory.off else pasts(judgements, memory.url)
+    before = pasts(judgements, memory.url) if needs_past(reports) and not memory.off else None
     files = {"trial": str(question.trial), **write_reports(judgements, reports, history=before)}
     tell_github(judgements)
     log_tracking(judgements, mlflow)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from seatrial_targets.errors import UserError
 
 from .files import log_tracking, prepare, prepare_reports, tell_github, write_reports
-from .past import pasts
+from .past import needs_past, pasts
 from .progress import shown
 from .remembering import Memory
 from .screen import Screen
@@ -57,7 +57,7 @@ def gate_by_policy(
     if question.recorded is None:
         memory.keep(screen, result.judgements, result.confirmations)
     everything = reports if question.recorded else {**reports, "verdict_json": reports["verdict_json"] or verdict_file}
-    before = None if memory.off else pasts(result.judgements, memory.url)
+    before = pasts(result.judgements, memory.url) if needs_past(everything) and not memory.off else None
     files = write_reports(result.judgements, everything, result.verdict, before)
     tell_github(result.judgements, result.verdict)
     log_tracking(result.judgements, mlflow)

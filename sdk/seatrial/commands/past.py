@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from seatrial_runner.records import Trial
 
 MOST_TRIALS, MOST_POINTS = 100, 200  # of a report; points of each trial's history
+
+
+def needs_past(reports: Mapping[str, object]) -> bool:
+    """Return whether any report that is asked for shows what came before: no other need open a history."""
+    return any(reports.get(kind) for kind in ("html", "markdown"))
 
 
 def pasts(judgements: Sequence[Judgement], place: str | None) -> dict[str, Past]:

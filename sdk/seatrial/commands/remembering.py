@@ -49,6 +49,8 @@ class Memory:
 
     def checked(self) -> dict[str, str]:
         """Return the labels of the command line. Raises UserError for what is none, before anything is measured."""
+        if not self.labels:
+            return {}  # without a database's whole package, which a verdict on a file does not need
         from seatrial_ci.history.labels import parse_labels
 
         return parse_labels(self.labels)

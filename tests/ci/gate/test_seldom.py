@@ -106,3 +106,11 @@ def test_without_a_clock_of_its_own_the_inferences_are_taken_to_follow_each_othe
     arm = maker.arm([SECOND] * 600)
     assert len(steady_samples(arm)) == 121
     assert len(steady_samples(arm.model_copy(update={"wall_ns": (SECOND,) * 60, "stride": 10}))) == 13
+
+
+def test_a_clock_that_goes_backwards_is_no_measure_of_time(maker: TrialMaker) -> None:
+    arm = maker.arm([MS] * 600).model_copy(update={"at_ns": (*range(599, 0, -1), 900 * SECOND)})
+    maker.run("sustained", {"a": "candidate"}, maker.result(arms={"a": arm}))
+    verdict = judged(maker, budgets(sustained_latency="1 s"))
+    assert verdict.outcome is Outcome.INVALID
+    assert "clock went backwards" in verdict.reasons[0]
