@@ -1,4 +1,4 @@
-"""A verdict together with the trial that it is on: what every report is made of."""
+"""A verdict together with the trial that it is on, or a trial that nothing was asked of: what reports are made of."""
 
 from __future__ import annotations
 
@@ -14,3 +14,13 @@ class Judgement:
 
     verdict: Verdict
     trial: Trial | None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A trial without a limit and without a baseline: it has figures and evidence, and no verdict."""
+
+    trial: Trial
+
+
+Subject = Judgement | Measured

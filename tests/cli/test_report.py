@@ -6,16 +6,17 @@ import json
 import os
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from made_trials import MS, TrialMaker
-from peers.program import Call
+from peers.program import QUICK, Call
 from seatrial_ci.gate import judge
 from seatrial_ci.history import History
+from seatrial_runner.bundle import Bundle
 from seatrial_targets.budgets import Budgets
 
 REPORTS = ("html", "markdown", "junit", "verdict-json", "comment", "openmetrics", "bmf", "benchmark-json", "badge")
@@ -48,7 +49,7 @@ def test_variants_stand_beside_each_other(call: Call) -> None:
     assert said.code == 0, said.err
     assert [each["outcome"] for each in json.loads(said.out)] == ["PASS", "FAIL", "FAIL"]
     page, text = Path("all.html").read_text(), Path("all.md").read_text()
-    assert "3 verdicts" in page
+    assert "3 trials" in page
     assert "Latency, accuracy and size of the variants" in page
     assert "Latency, accuracy and size of the variants" in text
 
@@ -56,6 +57,34 @@ def test_variants_stand_beside_each_other(call: Call) -> None:
 def test_a_trial_that_is_named_twice_is_shown_once(call: Call) -> None:
     path = kept("trial.json")
     assert isinstance(json.loads(call("report", path, path, "--json").out), dict)
+
+
+def measured(name: str) -> Path:
+    trial = TrialMaker().solos(4).trial(baseline=False)
+    Path(name).write_text(trial.model_dump_json(by_alias=True))
+    return Path(name)
+
+
+def test_a_trial_that_was_only_measured_is_shown_without_a_verdict(call: Call) -> None:
+    said = call("report", measured("bench.json"), "--html", "a.html", "--markdown", "a.md", "--no-history")
+    assert said.code == 0, said.err
+    assert "not judged: it has no limit and no baseline" in said.out
+    assert "MEASURED: net-int8" in Path("a.html").read_text().replace(
+        '<span class="MEASURED">MEASURED</span>', "MEASURED"
+    )
+    assert Path("a.md").read_text().startswith("# MEASURED: net-int8 (generic-arm64) on lab-pi")
+    document = json.loads(call("report", "bench.json", "--json", "--no-history").out)
+    assert document["outcome"] is None
+    assert document["summary"]["bundles"][0]["latency"]["p50"]["value"] > 0
+
+
+def test_a_report_of_verdicts_needs_one_and_limits_give_it(call: Call) -> None:
+    said = call("report", kept("gate.json"), measured("bench.json"), "--junit", "j.xml", "--html", "a.html")
+    assert said.code == 2
+    assert "bench.json: nothing to judge, so --junit can't be written" in said.err
+    assert not Path("a.html").exists()
+    Path("b.yaml").write_text("latency_p50: 1 s\n")
+    assert call("report", "bench.json", "--budgets", "b.yaml", "--junit", "j.xml", "--no-history").code == 0
 
 
 def remembered(count: int, **changes: object) -> None:
@@ -147,6 +176,19 @@ def test_a_full_disk_leaves_the_old_report_whole_and_the_others_written(call: Ca
     assert page.read_text() == "the old one"
     assert [path.name for path in full_disk.iterdir()] == ["page.html"]
     assert Path("a.md").read_text().startswith("# ")
+
+
+@pytest.mark.slow
+def test_what_a_real_agent_brings_back_is_drawn(call: Call, make_bundle: Callable[..., Bundle]) -> None:
+    """Operators and minutes under load, as this machine's agent and ONNX Runtime's profiler tell them."""
+    words = ("--device", "local", *QUICK, "--profile", "--sustain", "10s", "--out", "trial.json")
+    assert call("bench", make_bundle().path, *words).code == 0
+    assert call("report", "trial.json", "--html", "a.html", "--no-history").code == 0
+    page = Path("a.html").read_text()
+    for key in ("runs", "session", "sustained", "layers"):
+        assert f'id="cell0-{key}"' in page, key
+    assert "MatMul" in page
+    assert "has no first and last minute apart" in page
 
 
 @pytest.mark.slow

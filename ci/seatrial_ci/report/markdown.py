@@ -9,12 +9,13 @@ from typing import Literal
 
 from seatrial_ci.gate.verdict import Check, Outcome, PolicyVerdict, Verdict, worst
 from seatrial_ci.gate.wording import between, label, show
-from seatrial_ci.judgement import Judgement
+from seatrial_ci.judgement import Measured, Subject
 from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reasons, title
-from seatrial_ci.report.evidence import Past, exhibits, variants, variants_of
+from seatrial_ci.report.evidence import Past, exhibits, variants
 from seatrial_ci.report.exhibit import Exhibit
 from seatrial_ci.report.provenance import provenance
-from seatrial_ci.report.rows import INTERVALS, Row, bundle_rows, heading, state_rows
+from seatrial_ci.report.rows import INTERVALS, Row, figure_rows, heading, state_rows
+from seatrial_ci.report.subjects import MEASURED, Part, part_of
 from seatrial_ci.summary import summarise
 from seatrial_runner.records import Trial
 
@@ -41,7 +42,7 @@ def markdown(
 
 
 def summary(
-    judgements: Sequence[Judgement],
+    subjects: Sequence[Subject],
     policy: PolicyVerdict | None = None,
     most_bytes: int = MOST_BYTES,
     evidence: Evidence = "shown",
@@ -52,10 +53,11 @@ def summary(
     At most ``most_bytes`` of UTF-8: what does not fit is cut at a line, with a notice.
     """
     known = history or {}
-    if policy is None and len(judgements) == 1 and (trial := judgements[0].trial) is not None:
-        return markdown(judgements[0].verdict, trial, most_bytes, evidence, known.get(trial.id))
-    across = variants(judgements)
-    parts = chain(overview(judgements, policy), () if across.absent else _exhibit(across, "##"), _folded(judgements))
+    parts_of = [part_of(subject) for subject in subjects]
+    if policy is None and len(parts_of) == 1 and (trial := parts_of[0].trial) is not None:
+        return markdown(parts_of[0].verdict, trial, most_bytes, evidence, known.get(trial.id))
+    across = variants([part.trial for part in parts_of if part.trial is not None])
+    parts = chain(overview(subjects, policy), () if across.absent else _exhibit(across, "##"), _folded(parts_of))
     return bounded("\n".join(_enough(parts, most_bytes)) + "\n", most_bytes)
 
 
@@ -69,39 +71,41 @@ def _enough(parts: Iterable[str], most_bytes: int) -> Iterator[str]:
             return
 
 
-def overview(judgements: Sequence[Judgement], policy: PolicyVerdict | None) -> Iterator[str]:
+def overview(subjects: Sequence[Subject], policy: PolicyVerdict | None) -> Iterator[str]:
     """Yield the outcome of all, what decided it, and a table of the cells."""
-    outcome = policy.outcome if policy else worst(each.verdict.outcome for each in judgements)
-    yield f"# {outcome.value}: {plain(policy.policy if policy else f'{len(judgements)} verdicts')}\n"
+    parts = [part_of(subject) for subject in subjects]
+    outcome = policy.outcome if policy else worst(part.verdict.outcome for part in parts if part.verdict)
+    name = outcome.value if policy or any(part.verdict for part in parts) else MEASURED
+    yield f"# {name}: {plain(policy.policy if policy else f'{len(parts)} trials')}\n"
     for reason in policy.reasons[:MOST_REASONS] if policy and outcome is not Outcome.PASS else ():
         yield f"- {plain(reason)}"
     if policy and outcome is not Outcome.PASS and len(policy.reasons) > MOST_REASONS:
         yield f"- and {len(policy.reasons) - MOST_REASONS} more"
     yield ""
-    yield from table(("model", "device", "outcome", "comparison", "why"), (_line(each.verdict) for each in judgements))
+    yield from table(("model", "device", "outcome", "comparison", "why"), map(_line, parts))
     yield from (f"\n> {plain(note)}" for note in (policy.notes if policy else ()))
 
 
-def _line(verdict: Verdict) -> tuple[str, ...]:
-    compared = next((check for check in verdict.checks if check.metric == "latency_regression"), None)
-    stamp = f" [{verdict.stamp}]" if verdict.stamp else ""
+def _line(part: Part) -> tuple[str, ...]:
+    compared = next((check for check in part.checks if check.metric == "latency_regression"), None)
+    stamp = f" [{part.stamp}]" if part.stamp else ""
     figure = (
         f"{show(compared.value, compared.unit)} ({between(compared.low, compared.high, compared.unit)})"
         if compared
         else "-"
     )
-    why = "" if verdict.outcome is Outcome.PASS else next(iter(verdict.reasons), "")
-    model = verdict.model or verdict.candidate
-    return f"{model} ({verdict.target})", verdict.device + stamp, verdict.outcome.value, figure, why
+    said = part.verdict.reasons if part.verdict else part.reasons
+    why = "" if part.outcome == Outcome.PASS.value else next(iter(said), "")
+    target = part.verdict.target if part.verdict else part.trial.bundles["candidate"].target if part.trial else ""
+    return f"{part.model} ({target})", part.device + stamp, part.outcome, figure, why
 
 
-def _folded(judgements: Sequence[Judgement]) -> Iterator[str]:
-    for each in judgements:
-        if each.trial is not None:
-            name = f"{each.verdict.outcome.value}: {title(each.verdict)}"
-            yield f"\n<details><summary>{plain(name)}</summary>\n"
+def _folded(parts: Sequence[Part]) -> Iterator[str]:
+    for part in parts:
+        if part.trial is not None:
+            yield f"\n<details><summary>{plain(f'{part.outcome}: {part.title}')}</summary>\n"
             yield (
-                markdown(each.verdict, each.trial, evidence="none")
+                markdown(part.verdict, part.trial, evidence="none")
                 .replace("\n# ", "\n### ")
                 .replace("\n## ", "\n#### ")
                 .removeprefix("# ")
@@ -111,7 +115,11 @@ def _folded(judgements: Sequence[Judgement]) -> Iterator[str]:
 
 def _head(verdict: Verdict | None, trial: Trial) -> Iterator[str]:
     if verdict is None:
-        yield f"# Trial of {plain(trial.bundles['candidate'].name)} on {plain(trial.device.name)}\n"
+        measured = part_of(Measured(trial))
+        stamp = f" [{plain(measured.stamp)}]" if measured.stamp else ""
+        yield f"# {MEASURED}: {plain(measured.title)}{stamp}\n"
+        yield from (f"- {plain(reason)}" for reason in measured.reasons)
+        yield from (f"\n> {plain(note)}" for note in measured.notes)
         return
     stamp = f" [{plain(verdict.stamp)}]" if verdict.stamp else ""
     yield f"# {verdict.outcome.value}: {plain(title(verdict))}{stamp}\n"
@@ -138,7 +146,7 @@ def _check_row(check: Check) -> tuple[str, ...]:
 def _figures(trial: Trial) -> Iterator[str]:
     found = summarise(trial)
     yield "\n## Figures\n"
-    rows: list[Row] = bundle_rows(found)
+    rows: list[Row] = figure_rows(found, trial)
     yield from table(("", *(heading(b) for b in found.bundles)), ((row.label, *row.cells) for row in rows))
     yield f"\n{INTERVALS}"
 
@@ -146,7 +154,7 @@ def _figures(trial: Trial) -> Iterator[str]:
 def _evidence(verdict: Verdict | None, trial: Trial, how: Evidence, past: Past | None) -> Iterator[str]:
     if how == "none":
         return
-    found = [*exhibits(verdict, trial, past), variants_of(trial)]
+    found = [*exhibits(verdict, trial, past), variants([trial])]
     if how == "folded":
         yield "\n<details><summary>Evidence</summary>"
     for each in (exhibit for exhibit in found if not exhibit.absent):

@@ -6,8 +6,8 @@ import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from seatrial_ci.coldstart import ColdStart, cold_start
 from seatrial_ci.gate.wording import between, show
-from seatrial_ci.judgement import Judgement
 from seatrial_ci.stated import accuracy_text, parity_text
 from seatrial_ci.summary import BundleFigures, Figure, Summary
 from seatrial_runner.records import DeviceState, Trial
@@ -40,6 +40,21 @@ def bundle_rows(summary: Summary) -> list[Row]:
     return [*rows, accuracies] if any(b.accuracy for b in bundles) else rows
 
 
+def figure_rows(summary: Summary, trial: Trial) -> list[Row]:
+    """Return the rows of `bundle_rows`, and of cold starts where there were any."""
+    starts = [cold_start(trial, bundle.role) for bundle in summary.bundles]
+    return [*bundle_rows(summary), *([Row("cold start", tuple(map(_cold, starts)))] if any(starts) else [])]
+
+
+def _cold(found: ColdStart | None) -> str:
+    if found is None:
+        return "none: no cold run counts"
+    parts = {"library": found.library_ns, "model": found.model_ns, "first": found.first_ns, "other": found.other_ns}
+    split = ", ".join(f"{name} {show(ns, 'ns')}" for name, ns in parts.items() if ns is not None)
+    whole = f"{show(found.total_ns, 'ns')} ({split})" if found.total_ns is not None else split
+    return f"{whole}; page cache {found.page_cache}, {found.runs} runs"
+
+
 def _percentiles(summary: Summary) -> list[str]:
     """p50 and p90, and p99 where it was measured: it needs so many runs that most trials have none."""
     measured = any(b.latency["p99"].value is not None for b in summary.bundles)
@@ -69,16 +84,18 @@ class MatrixCell:
     anchor: str = ""
 
 
-def matrix(judgements: Sequence[Judgement]) -> tuple[tuple[str, ...], list[tuple[str, tuple[MatrixCell, ...]]], str]:
-    """Return the columns, per row its cells, and what was left out. Rows are models and columns devices, or, when
-    there are more devices, the other way round. Of a large family those rows that pass are left out.
+def matrix(
+    parts: Sequence[tuple[str, str, str]],
+) -> tuple[tuple[str, ...], list[tuple[str, tuple[MatrixCell, ...]]], str]:
+    """Return, of (model, device, outcome) each, the columns, per row its cells, and what was left out. Rows are models
+    and columns devices, or, when there are more devices, the other way round. Of a large family those rows that pass
+    are left out.
     """
-    names = [(each.verdict.model or each.verdict.candidate, each.verdict.device) for each in judgements]
-    turned = len({device for _, device in names}) > len({model for model, _ in names})
+    turned = len({device for _, device, _ in parts}) > len({model for model, _, _ in parts})
     rows: dict[str, dict[str, MatrixCell]] = {}
-    for number, (each, (model, device)) in enumerate(zip(judgements, names, strict=True)):
+    for number, (model, device, outcome) in enumerate(parts):
         row, column = (device, model) if turned else (model, device)
-        rows.setdefault(row, {})[column] = MatrixCell(each.verdict.outcome.value, f"cell{number}")
+        rows.setdefault(row, {})[column] = MatrixCell(outcome, f"cell{number}")
     shown = _most_telling(rows)
     columns = tuple(dict.fromkeys(column for row in shown.values() for column in row))
     hidden = len(rows) - len(shown)

@@ -14,7 +14,7 @@ from seatrial_targets.errors import HarnessError, SeatrialError, UserError
 
 if TYPE_CHECKING:
     from seatrial_ci.gate.verdict import PolicyVerdict
-    from seatrial_ci.judgement import Judgement
+    from seatrial_ci.judgement import Judgement, Subject
     from seatrial_ci.report.evidence import Past
 
 REPORTS = ("junit", "markdown", "html", "verdict_json", "comment", "openmetrics", "bmf", "benchmark_json", "badge")
@@ -57,7 +57,7 @@ def _prepare(path: Path) -> None:
 
 
 def write_reports(
-    judgements: Sequence[Judgement],
+    subjects: Sequence[Subject],
     paths: Mapping[str, Path | None],
     policy: PolicyVerdict | None = None,
     history: Mapping[str, Past] | None = None,
@@ -74,7 +74,7 @@ def write_reports(
         if path is None:
             continue
         try:
-            write_atomic(path, _content(kind, judgements, policy, history))
+            write_atomic(path, _content(kind, subjects, policy, history))
             written[kind] = str(path)
         except (SeatrialError, OSError) as error:
             errors.append(error if isinstance(error, SeatrialError) else HarnessError(f"{path}: {error.strerror}"))
@@ -84,15 +84,17 @@ def write_reports(
 
 
 def _content(
-    kind: str, judgements: Sequence[Judgement], policy: PolicyVerdict | None, history: Mapping[str, Past] | None
+    kind: str, subjects: Sequence[Subject], policy: PolicyVerdict | None, history: Mapping[str, Past] | None
 ) -> str:
     from seatrial_ci import report
+    from seatrial_ci.judgement import Judgement
     from seatrial_ci.report import exchange, github
 
+    judgements = [each for each in subjects if isinstance(each, Judgement)]
     made: dict[str, Callable[[], str]] = {
         "junit": lambda: report.junit(judgements),
-        "markdown": lambda: report.summary(judgements, policy, history=history),
-        "html": lambda: report.html(judgements, policy, history),
+        "markdown": lambda: report.summary(subjects, policy, history=history),
+        "html": lambda: report.html(subjects, policy, history),
         "verdict_json": lambda: report.document(judgements, policy),
         "comment": lambda: github.comment(judgements, policy),
         "openmetrics": lambda: exchange.openmetrics(judgements),

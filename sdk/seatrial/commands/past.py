@@ -11,7 +11,7 @@ from seatrial_targets.errors import SeatrialError
 
 if TYPE_CHECKING:
     from seatrial_ci.history import History
-    from seatrial_ci.judgement import Judgement
+    from seatrial_ci.judgement import Subject
     from seatrial_ci.report.evidence import Past
     from seatrial_runner.records import Trial
 
@@ -23,14 +23,14 @@ def needs_past(reports: Mapping[str, object]) -> bool:
     return any(reports.get(kind) for kind in ("html", "markdown"))
 
 
-def pasts(judgements: Sequence[Judgement], place: str | None) -> dict[str, Past]:
+def pasts(subjects: Sequence[Subject], place: str | None) -> dict[str, Past]:
     """Return the past of each trial by its id, from the history at ``place`` (default: the user's).
 
     A history that is not there, or can't be read, is a reason in the report and no error: the verdict stands.
     """
     from seatrial_ci.report.evidence import Past
 
-    trials = [each.trial for each in judgements if each.trial is not None][:MOST_TRIALS]
+    trials = [each.trial for each in subjects if each.trial is not None][:MOST_TRIALS]
     try:
         with _opened(place) as history:
             if history is None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from .depth import say_depth
 from .figures import say_summaries
 from .screen import Screen
 
@@ -44,6 +45,28 @@ def verdict_document(trial: Trial, verdict: Verdict, files: Mapping[str, str]) -
     body: dict[str, Any] = json.loads(verdict.model_dump_json(by_alias=True))
     summary = json.loads(summarise(trial).model_dump_json(by_alias=True))
     return {**body, "exit_code": verdict.exit_code, "files": dict(files), "summary": summary}
+
+
+def say_measured(screen: Screen, trial: Trial, files: Mapping[str, str]) -> None:
+    """Print the figures of a trial that has no verdict, and where the files are."""
+    if screen.as_json:
+        return
+    from seatrial_ci.report.subjects import NOT_JUDGED
+    from seatrial_ci.summary import summarise
+
+    say_summaries(screen, [summarise(trial)])
+    say_depth(screen, trial)
+    screen.line(NOT_JUDGED)
+    for kind, path in files.items():
+        screen.line(f"{kind.replace('_', ' ')}: {path}")
+
+
+def measured_document(trial: Trial, files: Mapping[str, str]) -> dict[str, Any]:
+    """Return the figures of a trial that has no verdict, and the files that were written, as plain data."""
+    from seatrial_ci.summary import summarise
+
+    summary = json.loads(summarise(trial).model_dump_json(by_alias=True))
+    return {"outcome": None, "trial_id": trial.id, "files": dict(files), "summary": summary}
 
 
 def _say_checks(screen: Screen, verdict: Verdict) -> None:

@@ -11,9 +11,8 @@ import pytest
 from made_trials import MS, SECOND
 from seatrial_ci.gate import judge
 from seatrial_ci.history import Point
-from seatrial_ci.judgement import Judgement
 from seatrial_ci.report.chart import Chart
-from seatrial_ci.report.evidence import Past, exhibits, variants, variants_of
+from seatrial_ci.report.evidence import Past, exhibits, variants
 from seatrial_ci.report.evidence.watts import from_samples
 from seatrial_runner.records import (
     AppleFacts,
@@ -44,7 +43,7 @@ def chart(exhibit, number=0) -> Chart:
 
 def test_every_exhibit_has_a_chart_and_a_table_or_says_why_not(maker):
     for trial in (maker.trial(), maker.solos(3, bundle="baseline").solos(3).duets(8).trial()):
-        for each in [*found(trial).values(), variants_of(trial)]:
+        for each in [*found(trial).values(), variants([trial])]:
             assert bool(each.absent) != bool(each.charts)
             assert bool(each.charts) == bool(each.rows) == bool(each.says)
             assert all(len(row) == len(each.head) for row in each.rows)
@@ -228,7 +227,7 @@ def variant(maker, digest, latency, size, accuracy):
         "accuracy": {"top1": accuracy} if accuracy else {},
     }
     trial = trial.model_copy(update={"bundles": {"candidate": trial.bundles["candidate"].model_copy(update=changes)}})
-    return Judgement(judge(trial, Budgets.model_validate({"size": "1 GB"})), trial)
+    return trial
 
 
 def test_the_front_is_what_nothing_beats(maker):
@@ -322,13 +321,23 @@ def test_a_sustained_run_is_a_curve_with_what_the_device_did_meanwhile(maker):
     latency, heat, clock, watts = each.charts
     assert {one.link for one in each.charts} == {"sustained"}
     assert {one.x for one in each.charts} == {latency.x}
-    assert "p50 10.0 ms in the first minute, 15.0 ms in the last of 3.0 (+50.0 %)" in each.says + each.reading
+    assert "p50 10.0 ms in the first minute, 15.0 ms in the last of 3.0 (+50.0 %)" in each.says
+    assert "slower by 5 % or more from 60 s on; it settled at 15.0 ms" in each.says
+    (middle,) = (line for line in latency.lines if line.group == "middle")
+    assert (middle.y[0], middle.y[-1]) == (10 * MS, 15 * MS)
     assert "One of 4 inferences was kept." in each.says + each.reading
     assert (min(heat.lines[0].y), max(heat.lines[0].y)) == (40, pytest.approx(57.9))
     assert (max(clock.lines[0].y), min(clock.lines[0].y)) == (2400, 1500)
     assert clock.lines[0].x[clock.lines[0].y.index(1500)] == pytest.approx(1.0, abs=0.1)
     assert set(watts.lines[0].y) == {5.0}
     assert [row[4] for row in each.rows] == ["10.0 ms", "15.0 ms", "15.0 ms"]
+
+
+def test_a_minute_and_a_half_has_no_first_and_last_minute(maker):
+    busy(maker, minutes=1)
+    each = found(maker.solos(3).trial(baseline=False))["sustained"]
+    assert "has no first and last minute apart" in each.says
+    assert each.charts
 
 
 def test_sensors_of_a_run_are_on_the_time_of_the_session(maker):

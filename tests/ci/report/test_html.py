@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from made_trials import TrialMaker
+from made_trials import MS, TrialMaker
 from seatrial_ci.gate import judge
 from seatrial_ci.gate.verdict import PolicyVerdict
-from seatrial_ci.judgement import Judgement
+from seatrial_ci.judgement import Judgement, Measured
 from seatrial_ci.report import html
 from seatrial_runner.records import DeviceInfo
 from seatrial_targets.budgets import Budgets
@@ -200,6 +200,23 @@ def test_ten_thousand_devices_in_one_policy(maker):
     assert len(text.encode()) < 1_500_000
     assert "9000 more devices are not in this table; those that do not pass come first." in text
     assert "device-9999" in text
+
+
+def test_a_trial_of_which_nothing_was_asked_is_measured_and_has_no_verdict(maker):
+    trial = maker.solos(5).trial(baseline=False)
+    page = Page(html([Measured(trial)]))
+    said = " ".join("".join(page.texts).split())
+    assert "MEASURED: net-int8 (generic-arm64) on lab-pi" in said
+    assert "not judged: it has no limit and no baseline" in said
+    assert "Checks" not in said
+    assert not page.open
+    other = Judgement(judge(trial, Budgets.model_validate({"size": "1 GB"})), trial)
+    assert "1 MEASURED · 1 PASS" in " ".join("".join(Page(html([Measured(trial), other])).texts).split())
+
+
+def test_a_cold_start_has_a_row_with_its_parts(maker):
+    maker.run("cold", {"a": "candidate"}, maker.result(arms={"a": maker.arm([9 * MS] * 9)}), page_cache="dropped")
+    assert "page cache dropped, 1 runs" in html([Measured(maker.solos(3).trial(baseline=False))])
 
 
 def test_names_without_end_are_cut(maker):

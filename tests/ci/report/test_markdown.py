@@ -47,7 +47,7 @@ def test_the_level_of_the_bounds_is_said(maker):
 
 def test_a_bench_without_a_verdict(maker):
     text = markdown(None, maker.solos(3).trial(baseline=False))
-    assert text.startswith("# Trial of net-int8")
+    assert text.startswith("# MEASURED: net-int8 (generic-arm64) on lab-pi")
     assert "none: no memory run was made" in text
 
 

@@ -13,11 +13,11 @@ from seatrial_ci.report.evidence.power import power
 from seatrial_ci.report.evidence.runs import runs
 from seatrial_ci.report.evidence.session import session
 from seatrial_ci.report.evidence.sustained import sustained
-from seatrial_ci.report.evidence.variants import variants, variants_of
+from seatrial_ci.report.evidence.variants import variants
 from seatrial_ci.report.exhibit import Exhibit
 from seatrial_runner.records import Trial
 
-__all__ = ["Past", "exhibits", "variants", "variants_of"]
+__all__ = ["Past", "exhibits", "variants"]
 
 
 def exhibits(verdict: Verdict | None, trial: Trial, before: Past | None = None) -> Iterator[Exhibit]:

@@ -14,10 +14,11 @@ from seatrial_ci.report.evidence.readings import Points, during
 from seatrial_ci.report.evidence.watts import Watts, from_program, from_samples
 from seatrial_ci.report.exhibit import Exhibit
 from seatrial_ci.statistics.intervals import Floats
+from seatrial_ci.sustained import sustained_figures
 from seatrial_runner.records import Run, Trial, agent_arm
 
 KEY, TITLE = "sustained", "Kept busy for minutes"
-MOST_POINTS, MOST_SENSORS = 2400, 6
+MOST_POINTS, MOST_SENSORS, MOST_MIDDLES = 2400, 6, 90
 MINUTE = 60.0
 
 
@@ -74,13 +75,18 @@ def _reading(curves: list[Curve]) -> str:
 
 
 def _change(curve: Curve) -> str:
-    end = float(curve.minutes[-1])
-    early, late = (
-        float(np.median(x)) for x in (curve.values[curve.minutes < 1], curve.values[curve.minutes > end - 1])
+    found = sustained_figures(agent_arm(curve.run, curve.role))
+    if isinstance(found, str):
+        return f"{curve.role}: {found}"
+    change = show(found.change, "relative")
+    text = (
+        f"{curve.role}: p50 {show(found.first_minute_ns, 'ns')} in the first minute, {show(found.last_minute_ns, 'ns')}"
     )
-    change = show(late / early - 1, "relative") if early > 0 else "-"
-    first, last = show(early, "ns"), show(late, "ns")
-    return f"{curve.role}: p50 {first} in the first minute, {last} in the last of {end:.1f} ({change})"
+    text += f" in the last of {found.seconds / MINUTE:.1f} ({change})"
+    if found.slow_after_s is not None:
+        text += f", slower by 5 % or more from {found.slow_after_s:.0f} s on"
+    settled = "it settled at" if found.steady else "not settled yet, at"
+    return f"{text}; {settled} {show(found.steady_ns, 'ns')}"
 
 
 def _latency(curves: list[Curve], axis: Axis) -> Chart:
@@ -91,14 +97,27 @@ def _latency(curves: list[Curve], axis: Axis) -> Chart:
         values = np.minimum(curve.values, top)
         places = kept(values, MOST_POINTS // len(curves))
         lines.append(Line(curve.role, [float(x) for x in curve.minutes[places]], [float(v) for v in values[places]]))
+        lines.append(_middle(curve, values))
     return Chart(
         x=axis,
         y=Axis(max(0.0, low - 0.05 * (top - low)), top, "ns", "latency"),
         lines=tuple(lines),
-        legend=tuple((curve.role, f"{curve.role}, run {curve.run.index}") for curve in curves),
+        legend=(
+            *((curve.role, f"{curve.role}, run {curve.run.index}") for curve in curves),
+            ("middle", "median of each stretch"),
+        ),
         link=KEY,
         height=220,
     )
+
+
+def _middle(curve: Curve, values: Floats) -> Line:
+    """Medians of equal stretches of time: what is typical, among the stalls."""
+    edges = np.linspace(0, float(curve.minutes[-1]), MOST_MIDDLES + 1)
+    place = np.clip(np.digitize(curve.minutes, edges) - 1, 0, MOST_MIDDLES - 1)
+    known = [int(stretch) for stretch in np.unique(place)]
+    at = [float((edges[stretch] + edges[stretch + 1]) / 2) for stretch in known]
+    return Line("middle", at, [float(np.median(values[place == stretch])) for stretch in known])
 
 
 def _conditions(run: Run, begin_ns: int, axis: Axis) -> Iterator[Chart]:

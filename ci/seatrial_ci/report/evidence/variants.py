@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from seatrial_ci.gate.wording import between, show
-from seatrial_ci.judgement import Judgement
 from seatrial_ci.report.axes import Axis, around
 from seatrial_ci.report.chart import Chart, Line, Mark
 from seatrial_ci.report.exhibit import Exhibit
@@ -35,18 +34,9 @@ class Variant:
         return f"{self.bundle.name}.{self.bundle.target}"
 
 
-def variants(judgements: Sequence[Judgement]) -> Exhibit:
+def variants(trials: Sequence[Trial]) -> Exhibit:
     """Return the exhibit of all bundles (of at most 200 trials); a device with one bundle alone has no chart."""
-    return _exhibit([each.trial for each in judgements if each.trial is not None][:MOST_TRIALS])
-
-
-def variants_of(trial: Trial) -> Exhibit:
-    """Return the exhibit of the bundles of one trial."""
-    return _exhibit([trial])
-
-
-def _exhibit(trials: Sequence[Trial]) -> Exhibit:
-    found = list(_variants(trials))
+    found = list(_variants(trials[:MOST_TRIALS]))
     devices = {device: [v for v in found if v.device == device] for device in dict.fromkeys(v.device for v in found)}
     compared = {device: some for device, some in devices.items() if len(some) > 1}
     if not compared:
