@@ -17,6 +17,7 @@ from peers.program import QUICK, Call, on_a_terminal
 from seatrial.commands.options import plan_changes
 from seatrial_ci.gate import load_trial
 from seatrial_runner.bundle import Bundle, canonical
+from seatrial_runner.transport.transcript import read_transcript
 
 MakeBundle = Callable[..., Bundle]
 ROOMY = "latency_p50: 10 s\npeak_memory: 1 GB\nsize: 1 MB\n"
@@ -50,6 +51,12 @@ def test_bench_keeps_a_trial_of_each_bundle_and_shows_one_table(call: Call, make
         kept = load_trial(Path(f"trials/{name}@local.json"))
         assert [run.kind for run in kept.runs] == ["memory", "solo", "solo"]
         assert len(kept.runs[1].result.arms["a"].wall_ns) == 64
+
+
+def test_bench_records_what_the_device_said(call: Call, make_bundle: MakeBundle) -> None:
+    said = call("bench", make_bundle().path, "--device", "local", "--record", "device.jsonl", *QUICK)
+    assert said.code == 0, said.err
+    assert len(read_transcript(Path("device.jsonl"))) > 5
 
 
 def test_bench_as_json_is_one_document(program: Call, make_bundle: MakeBundle) -> None:

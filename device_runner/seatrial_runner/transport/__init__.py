@@ -30,7 +30,9 @@ def open_transport(device: Device) -> Transport:
         raise UnknownNameError("transport", device.transport, TABLE)
     module, _, name = TABLE[device.transport].partition(":")
     transport: Transport = getattr(import_module(module), name).from_device(device)
-    return transport
+    from .transcript import recorded
+
+    return recorded(transport)
 
 
 __all__ = ["TABLE", "Completed", "Progress", "Transport", "open_transport", "push_all", "push_cached"]

@@ -38,6 +38,12 @@ Measured = list[tuple[Path, "Trial"]]
 )
 @click.option("--resume", is_flag=True, help="Go on with a trial that was cut short.")
 @click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep what is said to the device and what it answers, to be replayed in tests; see docs/devices/jetson.md.",
+)
+@click.option(
     "--compute-units",
     type=click.Choice(["ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE", "each"]),
     help="Core ML: run on these instead of the target's; each: one trial on each of them.",
@@ -53,6 +59,7 @@ def bench(
     devices_file: Path | None,
     out: Path | None,
     resume: bool,
+    record: Path | None,
     compute_units: str | None,
     evaluate: str | None,
     **plan: Any,
@@ -64,10 +71,13 @@ def bench(
     if resume and len(files) > 1:
         raise UserError("--resume goes on with one trial; name the one bundle whose trial was cut short")
     prepare(files)
+    from seatrial_runner.transport.transcript import recording
+
     measured: Measured = []
     try:
         plans = [plan_changes(**plan) | ({"compute_units": unit} if unit else {}) for unit in units]
-        _measure(measured, bundles, files, device, devices_file, resume, evaluate, plans)
+        with recording(record):
+            _measure(measured, bundles, files, device, devices_file, resume, evaluate, plans)
     except BaseException:
         _say(screen, measured)
         raise
