@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from seatrial_targets.profile import TargetProfile
 
     from .api import bench, calibrate, compress, export, gate, judge_file
+    from .compression.undo import restore_original
     from .policies import gate_policy, judge_policy_files
     from .source import ModelSource, load_source
     from .verify.tensorrt.files import lint
@@ -45,6 +46,7 @@ _HOMES = {
     "judge_policy_files": "seatrial.policies",
     "lint": "seatrial.verify.tensorrt.files",
     "load_source": "seatrial.source",
+    "restore_original": "seatrial.compression.undo",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "judge_policy_files",
     "lint",
     "load_source",
+    "restore_original",
 ]
 
 

@@ -195,6 +195,7 @@ class TargetProfile(Spec):
     quantization: Quantization | None = None
     opset: Annotated[int, Field(ge=13, le=24)] | None = None  # of ONNX
     ort_format: bool = False  # also convert to ONNX Runtime's own .ort
+    channel_multiple: Annotated[int, Field(ge=1, le=256)] = 8  # kernels compute whole blocks of so many channels
     shapes: dict[str, Shape] = Field(default_factory=dict)  # by name of the input; others as the model source says
     preparation: tuple[str, ...] = ()
     meters: tuple[str, ...] = ()

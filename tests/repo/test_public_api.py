@@ -31,6 +31,7 @@ PUBLIC = {
     "judge_policy_files",
     "lint",
     "load_source",
+    "restore_original",
 }
 
 

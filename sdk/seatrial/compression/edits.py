@@ -19,6 +19,7 @@ Replay = Callable[["torch.nn.Module", Mapping[str, Any], Mapping[str, "torch.Ten
 
 # kind -> "module:function". The kind stands in each edit under the key "edit".
 TABLE: dict[str, str] = {
+    "prune_channels": "seatrial.compression.pruning.channels:replay",
     "fold_batch_norm": "seatrial.compression.surgery.batch_norm:replay",
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial_targets.errors import ModelError, SeatrialError, UserError
 
+from ..exporters.digest import weights_digest
 from ..exporters.golden import toolchain
 from .capture import capture_for_export
 from .checkpoint import Checkpoint, Progress
@@ -264,16 +265,3 @@ def drawings(record: Record) -> dict[str, str]:
 def record_path(out: Path) -> Path:
     """Return where the record of the `.pt2` ``out`` is."""
     return out.with_suffix(".record.json")
-
-
-def weights_digest(module: torch.nn.Module) -> str:
-    """Return the sha256 (hex) over names and bytes of all weights and buffers."""
-    import hashlib
-
-    from ..exporters.digest import tensor_bytes
-
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
-        digest.update(tensor_bytes(value))
-    return digest.hexdigest()

@@ -35,6 +35,11 @@ STEPS: dict[str, Entry] = {
         "seatrial.compression.surgery.batch_norm:FoldBatchNormStep",
         "Fold batch norms into the convolutions and linear layers before them",
     ),
+    "prune": Entry(
+        "seatrial.compression.pruning.settings:Prune",
+        "seatrial.compression.pruning.structured:PruneStep",
+        "Remove channels and attention heads, to an amount or until a goal is met",
+    ),
     "finetune": Entry(
         "seatrial.compression.training.settings:Finetune",
         "seatrial.compression.training.finetune:FinetuneStep",

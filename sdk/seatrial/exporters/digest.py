@@ -31,6 +31,15 @@ def program_digest(program: torch.export.ExportedProgram) -> str:
     return digest.hexdigest()
 
 
+def weights_digest(module: torch.nn.Module) -> str:
+    """Return the sha256 (hex) over names and bytes of all weights and buffers."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(_header(name, value))
+        digest.update(tensor_bytes(value))
+    return digest.hexdigest()
+
+
 def _header(name: str, value: Any) -> bytes:
     return f"{name} {getattr(value, 'dtype', type(value).__name__)} {list(getattr(value, 'shape', ()))}\n".encode()
 

@@ -1,0 +1,70 @@
+"""What pruning in rounds leaves, so that an interrupted step goes on with the round that was interrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seatrial_targets.atomic import write_atomic
+
+from ..edits import replay
+from ..weights_file import load_weights, save_weights
+
+if TYPE_CHECKING:
+    from ..state import CompressionState
+
+FILE, WEIGHTS = "rounds.json", "rounds.safetensors"
+
+
+@dataclass
+class RoundLog:
+    """Rounds that are done, what they removed, and the amount that the whole step shall remove."""
+
+    folder: Path | None
+    done: int = 0
+    amount: float | None = None
+    edits: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def resumed(cls, state: CompressionState) -> RoundLog:
+        """Return the log in the state's folder, with ``state.module`` as it was left; a new one where there is none."""
+        folder = state.folder
+        if folder is None or not (folder / FILE).is_file():
+            return cls(folder)
+        kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        state.module = replay(state.module, kept["edits"], state.source.inputs)
+        load_weights(state.module, folder / kept["weights"])
+        return cls(folder, kept["done"], kept["amount"], kept["edits"])
+
+    def add(self, edit: dict[str, Any]) -> None:
+        """Count what a round removed."""
+        self.edits.append(edit)
+
+    def keep(self, state: CompressionState) -> None:
+        """Close a round: its weights first, so that what the log names is always there."""
+        self.done += 1
+        if self.folder is None:
+            return
+        name = f"{self.done:02d}-{WEIGHTS}"
+        save_weights(state.module, self.folder / name)
+        kept = {"done": self.done, "amount": self.amount, "edits": self.edits, "weights": name}
+        write_atomic(self.folder / FILE, json.dumps(kept))
+        for old in self.folder.glob(f"*-{WEIGHTS}"):
+            if old.name != name:
+                old.unlink()
+
+    @contextmanager
+    def training(self, state: CompressionState, index: int) -> Iterator[None]:
+        """Context: training of round ``index`` keeps its checkpoint in a folder of its own."""
+        before = state.folder
+        if before is not None:
+            state.folder = before / f"round-{index:02d}"
+            state.folder.mkdir(exist_ok=True)
+        try:
+            yield
+        finally:
+            state.folder = before

@@ -1,0 +1,138 @@
+"""The step `prune`: remove channels and heads, in rounds, with training between."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from seatrial_targets.errors import UserError
+
+from ..state import CompressionState, select
+from ..step import Outcome, Step
+from .channels import channel_counts, cut_channels
+from .choice import Cut
+from .goal import GoalSearch
+from .importance import Gradients, estimator
+from .multiples import multiple_for
+from .protected import output_layers
+from .rounds import RoundLog
+from .settings import Prune
+
+
+class PruneStep(Step[Prune]):
+    """Carries `Prune` out."""
+
+    def check(self, state: CompressionState) -> None:
+        """Find every layer that is named; a device must be there for a goal of latency."""
+        named = _names(state)
+        select((*self.settings.layers, *self.settings.keep, *self.settings.heads), named, "layer")
+        if state.source.program is not None:
+            raise UserError(
+                "a .pt2 has no layers whose channels could be removed; prune the module, before torch.export"
+            )
+        if self.settings.until is not None and self.settings.until.metric == "latency" and state.bench is None:
+            raise UserError("until latency: needs a device to measure on; give --device NAME and a target")
+
+    def apply(self, state: CompressionState) -> Outcome:
+        """Remove channels in place. Raises UserError when nothing would go, ModelError when the model breaks."""
+        before = channel_counts(state.module)
+        ignored = tuple(dict.fromkeys((*output_layers(state.as_source()), *self._kept(state))))
+        log = RoundLog.resumed(state)
+        amount, search = self._amount(state, ignored, log)
+        parts = [0.0, *self.settings.parts()]
+        for index in range(log.done, self.settings.rounds):
+            state.tell("prune", index, self.settings.rounds)
+            log.add(self._cut(state, state.module, ignored, amount, parts[index], parts[index + 1]))
+            self._train(state, log, index)
+            log.keep(state)
+        state.edits += log.edits
+        return self._outcome(before, channel_counts(state.module), amount, search, ignored)
+
+    def _train(self, state: CompressionState, log: RoundLog, index: int) -> None:
+        if self.settings.finetune is None:
+            return
+        from ..training.finetune import train
+        from ..training.objective import SupervisedObjective
+
+        with log.training(state, index):
+            train(state, self.settings.finetune, SupervisedObjective(state.source.loss))
+
+    def _cut(
+        self,
+        state: CompressionState,
+        module: torch.nn.Module,
+        ignored: tuple[str, ...],
+        amount: float,
+        before: float,
+        after: float,
+    ) -> dict[str, Any]:
+        """Bring ``module`` from the part ``before`` of the amount to the part ``after``; heads go at the first time."""
+        settings, named = self.settings, _names(state)
+        heads = {
+            path: count for pattern, count in settings.heads.items() for path in select((pattern,), named, "layer")
+        }
+        first = before == 0.0
+        cut = Cut(
+            amount=_of_the_rest(amount * before, amount * after),
+            layers={path: _of_the_rest(s * before, s * after) for path, s in self._per_layer(named).items()},
+            ignored=ignored if first else (*ignored, *heads),
+            scope=settings.scope,
+            most=settings.most,
+            round_to=multiple_for(state.targets) if settings.round_to == "auto" else settings.round_to,
+            heads=heads if first else {},
+            head_amount=settings.head_amount if first else 0.0,
+        )
+        Gradients(state, settings).put(module)
+        return cut_channels(module, cut, estimator(settings), state.source.inputs, state.source.positional)
+
+    def _per_layer(self, named: list[str]) -> dict[str, float]:
+        chosen: dict[str, float] = {}
+        for pattern, share in self.settings.layers.items():
+            chosen |= dict.fromkeys(select((pattern,), named, "layer"), share)
+        return chosen
+
+    def _kept(self, state: CompressionState) -> list[str]:
+        return select(self.settings.keep, _names(state), "layer") if self.settings.keep else []
+
+    def _amount(
+        self, state: CompressionState, ignored: tuple[str, ...], log: RoundLog
+    ) -> tuple[float, GoalSearch | None]:
+        if log.amount is not None:
+            return log.amount, None
+        if self.settings.until is None:
+            log.amount = self.settings.amount or 0.0
+            return log.amount, None
+        search = GoalSearch(state, self.settings.until, self.settings.most)
+        log.amount = search.least(lambda module, amount: self._cut(state, module, ignored, amount, 0.0, 1.0))
+        return log.amount, search
+
+    def _outcome(
+        self,
+        before: dict[str, int],
+        after: dict[str, int],
+        amount: float,
+        search: GoalSearch | None,
+        ignored: tuple[str, ...],
+    ) -> Outcome:
+        changed = {path: [before[path], after[path]] for path in before if after.get(path) != before[path]}
+        if not changed:
+            raise UserError(
+                "nothing was pruned: the amount is less than one step of round_to in every layer, or all layers are "
+                "protected; prune more, or round to fewer channels"
+            )
+        gone = sum(old - new for old, new in changed.values())
+        notes = [f"{gone} channels of {sum(before.values())} removed, in {len(changed)} layers"]
+        notes += [f"{amount:.1%} of the channels was the least that met the goal"] if search is not None else []
+        details: dict[str, Any] = {"channels": changed, "amount": amount, "protected": list(ignored)}
+        details |= {"tried": search.tried} if search is not None else {}
+        return Outcome(tuple(notes), details)
+
+
+def _of_the_rest(gone: float, wanted: float) -> float:
+    """Return which part of what is left must go, so that ``wanted`` of the whole is gone."""
+    return max(0.0, 1 - (1 - wanted) / (1 - gone))
+
+
+def _names(state: CompressionState) -> list[str]:
+    return [name for name, _ in state.module.named_modules() if name]
