@@ -74,7 +74,9 @@ def main() -> None:
         print("| way | NVIDIA's compiler | linter | SQNR | top-1 as torch | size | quantized in | checked in |")
         print("|---|---|---|---|---|---|---|---|")
         for way, (path, seconds) in ways(given, folder, options.work / "modelopt-venv"):
-            print(f"| {way} | {' | '.join(judged(given, path))} |".replace("SECONDS", f"{seconds:.0f} s"), flush=True)
+            target = OURS.get(way, "jetson-orin-nano-int8")
+            cells = judged(given, path, target)
+            print(f"| {way} | {' | '.join(cells)} |".replace("SECONDS", f"{seconds:.0f} s"), flush=True)
 
 
 def ways(given: Given, folder: Path, venv: Path) -> Any:
@@ -144,11 +146,11 @@ def modelopt_python(venv: Path) -> Path:
     return python
 
 
-def judged(given: Given, path: Path) -> list[str]:
+def judged(given: Given, path: Path, target: str) -> list[str]:
     """Return the cells of one file: NVIDIA's verdict, findings, SQNR, agreement, size, and times."""
     model = onnx.load(path)
     start = time.monotonic()
-    findings = lint_model(model, Context.of(registry.get("jetson-orin-nano-int8")))
+    findings = lint_model(model, Context.of(registry.get(target)))
     linted = time.monotonic()
     compiled = check(model)
     checked = time.monotonic()

@@ -68,7 +68,7 @@ class TensorRTExporter:
         samples = _samples(model, source) if target.precision != "fp32" else []
         made = _precise(model, samples, source, target, on_progress)
         final = canonical(made.model if Context.of(target).oldest >= INT64_SINCE else narrowed(made.model))
-        checks = run_checks(final, target, log, on_progress)
+        checks = run_checks(final, target, log, on_progress, made.float32_layers)
         agreement = _agreement(made, final, source, program, plan, target, on_progress)
         records = _records(made, serialized(final), checks, samples, source, target, on_progress)
         on_progress("write the bundle")

@@ -34,8 +34,9 @@ def too_wide(model: onnx.ModelProto, ranges: Ranges) -> dict[str, float]:
     """Return the nodes that float16 does not hold, with the largest value of each: activations with the margin,
     constants without. Masks (-1e30 and below) do not count: -65504 means the same."""
     graph, found = Graph.of(model), {}
-    for node in graph.nodes:
-        moving = [_widest(*ranges[name]) for name in (*node.input, *node.output) if name in ranges]
+    for node in (n for n in graph.nodes if n.op_type not in SINGLE):  # those are in float32 anyway
+        read = (_unrounded(graph, name) for name in (*node.input, *node.output))
+        moving = [_widest(*ranges[name]) for name in read if name in ranges]
         fixed = [_widest(*_extremes(graph, name)) for name in node.input if name in graph.tensors]
         if max(moving, default=0.0) > LARGEST / MARGIN or max(fixed, default=0.0) > LARGEST:
             found[str(node.name)] = max([*moving, *fixed])
@@ -195,6 +196,13 @@ def _cast(source: str, made: str, kind: int) -> Any:
     import onnx
 
     return onnx.helper.make_node("Cast", [source], [made], to=kind, name=f"{UNSAFE.sub('_', made)}/Cast")
+
+
+def _unrounded(graph: Graph, name: str) -> str:
+    """Return the tensor that was rounded to make ``name``, which has its range; ``name`` where none was."""
+    node = graph.dequantizer(name)
+    quantizer = graph.maker(node.input[0]) if node is not None else None
+    return str(quantizer.input[0]) if quantizer is not None else name
 
 
 def _widest(low: float, high: float) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,14 +43,20 @@ class Checks:
         }
 
 
-def run_checks(model: onnx.ModelProto, target: TargetProfile, log: Path | None, on_progress: Progress) -> Checks:
-    """Lint ``model``, and where it is installed let NVIDIA's compiler try it.
+def run_checks(
+    model: onnx.ModelProto,
+    target: TargetProfile,
+    log: Path | None,
+    on_progress: Progress,
+    held: Collection[str] = (),
+) -> Checks:
+    """Lint ``model``, and where it is installed let NVIDIA's compiler try it. ``held``: nodes that stay in float32.
 
     Raises ExportError when a rule says that TensorRT rejects it; ``log`` then receives all findings. What NVIDIA's
     current compiler rejects is a note: the device's version has the last word.
     """
     on_progress("check by TensorRT's rules")
-    findings = lint_model(model, Context.of(target))
+    findings = lint_model(model, replace(Context.of(target), held=frozenset(held)))
     _refuse(findings, log)
     compiled, said = _compile(model, target, on_progress)
     return Checks(findings, compiled, (*_warnings(findings), said))

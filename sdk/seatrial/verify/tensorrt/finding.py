@@ -37,22 +37,25 @@ class Finding:
 
 @dataclass(frozen=True)
 class Context:
-    """What the file is for: versions of TensorRT (oldest, and the first that is too new), precision, shapes."""
+    """What the file is for: versions of TensorRT (oldest, and the first that is too new), precision, shapes. ``held``:
+    nodes that are built in float32 where the rest is float16."""
 
     oldest: Version = (8, 5)
     end: Version = (12,)
     fp16: bool = True
     shapes: dict[str, Shape] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, target: TargetProfile) -> Context:
         """Return what ``target`` says."""
+        how = target.quantization
         low = re.search(r">=\s*([\d.]+)", target.runtime.versions)
         high = re.search(r"<\s*([\d.]+)", target.runtime.versions)
         return cls(
             version_key(low.group(1)) if low else (8, 5),
             version_key(high.group(1)) if high else (99,),
-            target.precision in ("fp16", "int8"),
+            target.precision == "fp16" or (how is not None and how.rest != "fp32"),
             dict(target.shapes),
         )
 

@@ -113,7 +113,7 @@ def _mixed(graph: Graph, context: Context) -> Iterator[Problem]:
 def _fp16_range(graph: Graph, context: Context) -> Iterator[Problem]:
     for name, reader in weights(graph) if context.fp16 else ():
         values = graph.array(name)
-        if values is None or values.dtype.kind != "f" or values.size == 0:
+        if reader.name in context.held or values is None or values.dtype.kind != "f" or values.size == 0:
             continue
         largest = float(np.max(np.abs(values.astype(np.float64))))
         if not np.isfinite(largest) or largest > MOST_FP16:

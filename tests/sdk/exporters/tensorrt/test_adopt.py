@@ -21,7 +21,7 @@ from seatrial.verify.onnx_graph import Graph
 from seatrial_targets.errors import ExportError
 
 from .conftest import opened
-from .models import constant, target
+from .models import Residual, constant, source, target
 
 REGISTERED = register()
 QD = torch.ops.quantized_decomposed
@@ -162,3 +162,19 @@ def test_one_tensor_with_two_scales_keeps_both_and_a_rounded_output_its_name() -
     assert sorted(map(float, found.scales.values())) == pytest.approx([0.02, 0.5])
     assert [each.name for each in found.model.graph.output] == ["out_d"]
     assert constant(found.model, "w_f").shape == (16, 16, 1, 1)
+
+
+@pytest.mark.slow
+def test_what_compress_quantizes_is_exported_with_the_float_model_as_reference(tmp_path: Path) -> None:
+    pytest.importorskip("torchao", reason="needs the extra `compress`")
+    import seatrial
+    from seatrial.compression.quantization.settings import Quantize
+
+    original = source(Residual())
+    seatrial.compress(original, [Quantize(activations="symmetric")], tmp_path / "net.pt2")
+    bundle = seatrial.export(str(tmp_path / "net.pt2"), "jetson-orin-nano-int8", tmp_path, data=original)
+    assert bundle.manifest.precision_summary == {"int8": 5}
+    assert 25 < bundle.manifest.parity["sqnr_db"] < 60, "against the float model, not against the quantized one"
+    assert {each["name"] for each in json.loads(bundle.file("layers.json").read_bytes())["layers"]} == {
+        "stem.0/Conv", "one.0/Conv", "two.0/Conv", "down.0/Conv", "head/Gemm",
+    }  # fmt: skip

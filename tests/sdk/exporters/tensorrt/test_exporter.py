@@ -170,6 +170,33 @@ def test_two_of_four_zeros_are_kept_and_said(tmp_path: Path) -> None:
     assert not constant(model, "two.0.weight_q")[:, 2::4].any()
 
 
+class Steep(torch.nn.Module):
+    """Weights that float16 does not hold, and values that it holds again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.up, self.head = torch.nn.Linear(4, 4), torch.nn.Linear(4, 2)
+        with torch.no_grad():
+            self.up.weight.mul_(1e6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.up(x) * 1e-6))
+
+
+@pytest.mark.parametrize("base", ["jetson-orin-nano-fp16", "jetson-orin-nano-int8"])
+def test_layers_that_float16_does_not_hold_stay_in_float32(tmp_path: Path, base: str) -> None:
+    bundle, model, build = opened(export(source(Steep(), (1, 4)), target(base), tmp_path))
+    assert "up/Gemm" in build.float32_layers
+    assert "head/Gemm" not in build.float32_layers
+    assert "--layerPrecisions=up/Gemm:fp32,/Mul:fp32" in build.trtexec_flags((8, 6, 2))
+    assert any(note.startswith("stay in float32, since float16 ends at 65504: ") for note in bundle.manifest.notes)
+    assert bundle.manifest.parity["sqnr_db"] > 25
+    graph = Graph.of(model)
+    types = {node.name: graph.type_of(node.output[0]) for node in graph.nodes}
+    assert (types["up/Gemm"], types["head/Gemm"]) == (FLOAT, FLOAT16)
+
+
 class Words(torch.nn.Module):
     """Integers in, and an integer out."""
 
@@ -209,6 +236,12 @@ class Odd(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.linalg.det(x)
+
+
+@pytest.mark.slow
+def test_the_same_model_gives_the_same_bundle(tmp_path: Path) -> None:
+    paths = [export(source(Residual()), target(), tmp_path / name) for name in ("a", "b")]
+    assert opened(paths[0])[0].digest == opened(paths[1])[0].digest
 
 
 def test_an_operator_that_tensorrt_lacks_is_named_with_what_to_do(tmp_path: Path) -> None:

@@ -73,6 +73,16 @@ def test_a_constant_beyond_float16_is_found_and_a_mask_is_none() -> None:
     assert numpy_helper.to_array(mask) == np.float16(-65504)
 
 
+def test_what_a_quantizer_reads_counts_for_what_reads_it() -> None:
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], "q"),
+        node("DequantizeLinear", ["q", "s", "z"], "d"),
+        node("Mul", ["d", "small"], "y"),
+    ]
+    made = model(nodes, {"s": np.float32(1000), "z": np.int8(0), "small": np.float32(1e-4)}, ["y"])
+    assert set(too_wide(made, {"x": (-1e5, 1e5), "y": (-10, 10)})) == {"y"}
+
+
 def test_a_margin_is_left_for_other_inputs() -> None:
     made = model([node("Relu", ["x"], "y")], {}, ["y"])
     assert too_wide(made, {"x": (-2, 16000), "y": (0, 16000)}) == {}
