@@ -34,6 +34,10 @@ Floats = NDArray[np.float64]
 BASE_NS, SAMPLES, POOL = 5_000_000, 60, 4000
 SESSION_RUNS = 128
 BUNDLE = BundleInfo(digest="0" * 64, name="simulated", target="simulated", precision="fp32", size_bytes=1)
+# Records are copies of these: building each anew would take most of the time.
+ARM = ArmResult(session_ns=1, first_ns=1, warmup_iterations=1, checks=())
+RESULT = AgentResult(agent="native", agent_version="simulated", status="ok")
+RUN = Run(index=0, kind="solo", arms={"a": "candidate"}, status="ok", started_unix_ns=0, duration_ns=0)
 STATE = DeviceState(unix_ns=0, throttled=False, boot_id="one")
 
 
@@ -143,7 +147,7 @@ def _traces(device: Device, rng: np.random.Generator) -> Floats:
 
 
 def duet_run(index: int, candidate: Floats, baseline: Floats, candidate_first: bool) -> Run:
-    """Return the record of a duet, built without validation: there are very many."""
+    """Return the record of a duet, copied without validation: there are very many."""
     times = {"a": candidate, "b": baseline}
     return _run(index, "duet", {"a": "candidate", "b": "baseline"}, times, "a" if candidate_first else "b", None)
 
@@ -155,23 +159,11 @@ def solo_run(index: int, wall_ns: Floats, candidate: bool, pair: int | None = No
 
 def _run(index: int, kind: str, arms: dict[str, str], times: dict[str, Floats], first: str, pair: int | None) -> Run:
     made = {
-        arm: ArmResult.model_construct(
-            session_ns=1, first_ns=1, warmup_iterations=1, checks=(), wall_ns=tuple(wall.astype(np.int64).tolist())
-        )
-        for arm, wall in times.items()
+        arm: ARM.model_copy(update={"wall_ns": tuple(wall.astype(np.int64).tolist())}) for arm, wall in times.items()
     }
-    result = AgentResult.model_construct(agent="native", agent_version="simulated", status="ok", arms=made)
-    return Run.model_construct(
-        index=index,
-        kind=kind,
-        arms=arms,
-        first=first,
-        pair=pair,
-        status="ok",
-        started_unix_ns=0,
-        duration_ns=0,
-        result=result,
-    )
+    result = RESULT.model_copy(update={"arms": made})
+    facts = {"index": index, "kind": kind, "arms": arms, "first": first, "pair": pair, "result": result}
+    return RUN.model_copy(update=facts)
 
 
 def empty_trial(throttled: bool = False) -> Trial:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from seatrial_ci.statistics.duet import duet_log_ratio
-from seatrial_ci.statistics.intervals import Floats
+from seatrial_ci.statistics.intervals import Floats, quantile
 from seatrial_ci.statistics.validity import support_of, thirds_log_ratio
 from seatrial_runner.records import ArmResult, Memory, Run, RunKind, Trial, agent_arm
 
@@ -46,7 +46,7 @@ def percentiles(trial: Trial, bundle: BundleRole, level: float) -> Series:
                 f"p{level * 100:g} needs {needed} inferences in each run, run {run.index} has {len(samples)}; "
                 f"measure with {advice}"
             )
-        return _positive(float(np.quantile(np.asarray(samples, dtype=np.float64), level)), run)
+        return _positive(quantile(samples, level), run)
 
     return _series(trial, trial.of("solo", bundle), figure, "solo")
 

@@ -22,6 +22,22 @@ class PercentileInterval:
     effective_samples: float
 
 
+def quantile(samples: ArrayLike, level: float) -> float:
+    """Return the quantile of shape (n,) samples by linear interpolation, as `numpy.quantile` does, bit for bit.
+
+    Numpy's own takes ten times as long for the few hundred samples of a run, and a verdict asks for hundreds of them.
+    Raises ValueError without samples.
+    """
+    x = np.sort(np.asarray(samples, dtype=np.float64))
+    if x.size == 0:
+        raise ValueError("no samples")
+    place = level * (x.size - 1)
+    below = math.floor(place)
+    low, high = float(x[below]), float(x[min(below + 1, x.size - 1)])
+    part = place - below
+    return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part
+
+
 def autocorrelation_time(series: ArrayLike) -> float:
     """Return tau = 1 + 2 sum(rho_k), at least 1, of a series of shape (n,); 1 for a constant series.
 

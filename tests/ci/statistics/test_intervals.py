@@ -2,9 +2,16 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
-from seatrial_ci.statistics.intervals import autocorrelation_time, effective_sample_size, percentile_interval
+from seatrial_ci.statistics.intervals import (
+    autocorrelation_time,
+    effective_sample_size,
+    percentile_interval,
+    quantile,
+)
 
 
 def ar1(rng, rho, n):
@@ -65,3 +72,13 @@ def test_coverage_holds_for_samples_that_resemble_each_other(level):
 
 def test_a_run_recorded_on_a_shared_machine_is_worth_less_than_its_samples(noisy_run):
     assert 5 < effective_sample_size(noisy_run, float(np.median(noisy_run))) < 45  # of 60
+
+
+@given(st.lists(st.integers(0, 2**53), min_size=1, max_size=300), st.sampled_from([0.0, 0.5, 0.9, 0.99, 1.0]))
+def test_a_quantile_is_numpys_bit_for_bit(samples, level):
+    assert quantile(samples, level) == float(np.quantile(np.asarray(samples, dtype=np.float64), level))
+
+
+def test_no_samples_have_no_quantile():
+    with pytest.raises(ValueError, match="no samples"):
+        quantile([], 0.5)
