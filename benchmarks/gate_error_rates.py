@@ -43,7 +43,7 @@ OUTCOMES = ("FAIL", "PASS", "INCONCLUSIVE", "INVALID")
 DEFAULT, FINE = (0.01, 0.05), (0.005, 0.02)  # ignore, margin
 EFFECTS = {DEFAULT: (0.0, 0.01, 0.02, 0.03, 0.05), FINE: (0.0, 0.005, 0.01, 0.02)}
 SOLOS = 5  # of each side before the duets, as the default plan makes them: the duets are checked against them
-MORE = 8  # times the repetitions for the effects that the goals are about
+MORE = 10  # times the repetitions for the effects that the goals are about
 Maker = Callable[[list[Run], int], None]
 
 
