@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seatrial_ci.report.axes import Axis
 from seatrial_ci.report.chart import Band, Bars, Chart, Line, Mark, Rule
@@ -122,7 +122,8 @@ def _short(pixels: float) -> float:
 
 
 def draw(chart: Chart) -> Drawing:
-    """Return the drawing of a chart."""
+    """Return the drawing of a chart. An axis that a hostile file makes endless becomes one from 0 to 1."""
+    chart = replace(chart, x=_finite(chart.x), y=_finite(chart.y))
     right = LABELLED_RIGHT if any(rule.axis == "y" and rule.label for rule in chart.rules) else RIGHT
     plot = _Plot(chart, WIDTH - LEFT - right, chart.height - TOP - BOTTOM)
     return Drawing(
@@ -149,6 +150,11 @@ def draw(chart: Chart) -> Drawing:
         y_label=chart.y.label,
         axes=json.dumps({"x": _axis(chart.x), "y": _axis(chart.y)}),
     )
+
+
+def _finite(axis: Axis) -> Axis:
+    ends = (axis.low, axis.high, axis.high - axis.low)
+    return axis if all(math.isfinite(end) for end in ends) else replace(axis, low=0.0, high=1.0)
 
 
 def _axis(axis: Axis) -> list[object]:

@@ -16,7 +16,7 @@ from seatrial_ci.gate.verdict import PolicyVerdict
 from seatrial_ci.judgement import Judgement
 from seatrial_ci.report import html
 from seatrial_ci.report.axes import Axis
-from seatrial_runner.records import DeviceInfo, DeviceState
+from seatrial_runner.records import DeviceInfo, DeviceState, EnergySample, EnergyWindows, MeterInfo
 from seatrial_targets.budgets import Budgets
 
 pytestmark = pytest.mark.slow
@@ -281,6 +281,18 @@ def test_hostile_names_are_shown_and_nothing_of_them_runs(visit: Callable[..., A
     assert page.locator("h1 script").count() == 0
     assert HOSTILE in page.locator("p.stamp").first.text_content()
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_numbers_that_can_not_be_break_no_chart(visit: Callable[..., Any]) -> None:
+    samples = tuple(EnergySample(t_ns=t * SECOND, values=(v,)) for t, v in enumerate((0, 10**18, 5, 2**62, 2**62 + 1)))
+    windows = {"idle_before": (0, SECOND), "burst": (SECOND, 3 * SECOND), "idle_after": (3 * SECOND, 4 * SECOND)}
+    maker = TrialMaker().solos(3)
+    energy = EnergyWindows(counters=("m",), inferences=1, samples=samples, **windows)
+    maker.run("energy", {"a": "candidate"}, maker.result(energy=energy))
+    meter = MeterInfo(id="m", kind="counter", scope="board", path="/sys/m", uj_per_step=1e300, wraps_at=2**63)
+    states = {"before": DeviceState(unix_ns=0, temperatures_c={"cpu": float("inf"), "gpu": float("nan"), "soc": 1e308})}
+    page = visit(html([judged(maker.trial(baseline=False, meter=meter, **states))]))
+    assert page.locator(".tools").count() == page.locator("svg.outer[data-axes]").count() >= 4
 
 
 def test_without_scripts_it_can_be_read_as_well(visit: Callable[..., Any], text: str) -> None:

@@ -1,4 +1,5 @@
 import itertools
+import json
 import math
 import re
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seatrial_ci.report.axes import Axis
+from seatrial_ci.report.axes import STEPS, Axis
 from seatrial_ci.report.chart import Band, Bar, Bars, Chart, Line, Mark, Rule, kept
 from seatrial_ci.report.drawing import draw, draw_bars
 
@@ -66,6 +67,13 @@ def test_no_number_runs_away(x, y):
     assert all(abs(number) < 20_000 for number in numbers(text))
     assert "nan" not in text
     assert "inf" not in text
+
+
+@given(st.floats(), st.floats(), st.sampled_from(sorted(STEPS)))
+def test_the_axes_are_json_that_a_browser_reads(low, high, unit):
+    axis = Axis(low, high, unit, "")
+    found = json.loads(draw(Chart(axis, axis)).axes, parse_constant=lambda name: pytest.fail(name))
+    assert all(math.isfinite(number) for number in found["x"][:2])
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400), st.integers(2, 50))
