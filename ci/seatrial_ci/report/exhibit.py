@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from seatrial_ci.report.chart import Bars, Chart
 
 Cells = tuple[str, ...]
+
+
+MOST_TEXT = 200  # characters of a cell: names come from files
+
+
+def limited(rows: Sequence[Cells], most: int, what: str) -> tuple[tuple[Cells, ...], str]:
+    """Return the first ``most`` rows, and what to say of the others: '12 more runs are in the trial'."""
+    shown = tuple(
+        tuple(cell if len(cell) <= MOST_TEXT else f"{cell[:MOST_TEXT]}…" for cell in row) for row in rows[:most]
+    )
+    return shown, f"{len(rows) - most} more {what} are in the trial" if len(rows) > most else ""
 
 
 @dataclass(frozen=True)

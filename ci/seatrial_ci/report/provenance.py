@@ -10,14 +10,14 @@ from seatrial_ci.gate.wording import show
 from seatrial_ci.report.rows import instant
 from seatrial_runner.records import AgentResult, Build, Prepared, RunKind, Trial
 
-MOST_TEXT = 2000  # characters of one entry
+MOST_TEXT, MOST_ENTRIES = 2000, 150  # characters of one entry; entries
 KINDS: tuple[RunKind, ...] = ("solo", "duet", "memory", "energy", "profile", "cold", "sustained", "evaluate")
 
 
 def provenance(trial: Trial) -> list[tuple[str, str]]:
     """Return a label and a text for everything that a reader needs to make the numbers again; none is empty."""
     rows = [*_session(trial), *_software(trial), *_bundles(trial), *_settings(trial)]
-    return [(name, _cut(value.strip())) for name, value in rows if value.strip()]
+    return [(_cut(name), _cut(value.strip())) for name, value in rows if value.strip()][:MOST_ENTRIES]
 
 
 def _session(trial: Trial) -> Iterator[tuple[str, str]]:

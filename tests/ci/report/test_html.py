@@ -12,7 +12,7 @@ from seatrial_ci.gate import judge
 from seatrial_ci.gate.verdict import PolicyVerdict
 from seatrial_ci.judgement import Judgement, Measured
 from seatrial_ci.report import html
-from seatrial_runner.records import DeviceInfo
+from seatrial_runner.records import DeviceInfo, DeviceState, EnergySample, EnergyWindows, MeterInfo
 from seatrial_targets.budgets import Budgets
 from seatrial_targets.errors import UserError
 
@@ -192,6 +192,24 @@ def test_a_small_family_is_whole_and_what_passes_is_folded(maker):
     cells = [attrs for attrs in page.named("details") if attrs.get("class") == "cell"]
     assert ["open" in attrs for attrs in cells] == [False, False, True]
     assert "left out" not in "".join(page.texts)
+
+
+@pytest.mark.slow
+def test_thousands_of_runs_with_traces_are_one_light_page(maker):
+    state = DeviceState(unix_ns=1, temperatures_c={f"zone{'x' * 300}{i}": 40.0 + i for i in range(80)})
+    readings = tuple(EnergySample(t_ns=t * 10**8, values=(t * 10**6,)) for t in range(60))
+    windows = {"idle_before": (0, 2 * 10**9), "burst": (2 * 10**9, 4 * 10**9), "idle_after": (4 * 10**9, 6 * 10**9)}
+    energy = EnergyWindows(counters=("m",), inferences=10, samples=readings, **windows)
+    for number in range(6000):
+        maker.solo(n=16, before=state if number % 10 == 0 else None)
+    for _ in range(300):
+        maker.run("energy", {"a": "candidate"}, maker.result(energy=energy))
+    meter = MeterInfo(id="m", kind="counter", scope="board", path="/sys/m")
+    notes, settings = ("n" * 1000,) * 500, {f"key{i}": "v" * 5000 for i in range(500)}
+    trial = maker.trial(baseline=False, meter=meter, notes=notes, settings=settings)
+    text = page_of(trial, Budgets.model_validate({"latency_p50": "1 s"}))
+    assert len(text.encode()) < 1_500_000
+    assert "so no extreme is lost" in text
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ from seatrial_ci.report.axes import AxisUnit, around, written
 from seatrial_ci.report.chart import Chart, Line, Mark, kept
 from seatrial_ci.report.evidence.readings import Points, readings
 from seatrial_ci.report.evidence.session import session_axis
-from seatrial_ci.report.exhibit import Exhibit
+from seatrial_ci.report.exhibit import Exhibit, limited
 from seatrial_runner.records import Trial
 
-MOST_SENSORS, MOST_POINTS = 6, 400
+MOST_SENSORS, MOST_POINTS, MOST_ROWS = 6, 400, 60
 KEY, TITLE = "conditions", "Temperature and clocks"
 
 
@@ -32,7 +32,7 @@ def conditions(trial: Trial) -> Exhibit:
     said += "".join(f" The device told no {name}." for name in silent)
     hidden = [f"{name}s of {len(s) - MOST_SENSORS} sensors" for name, s, _ in kinds if len(s) > MOST_SENSORS]
     said += f" Not drawn: {' and '.join(hidden)}; the table has them." if hidden else ""
-    rows = tuple(row for _, series, unit in kinds for row in _rows(series, unit))
+    rows, left_out = limited([row for _, series, unit in kinds for row in _rows(series, unit)], MOST_ROWS, "sensors")
     return Exhibit(
         KEY,
         TITLE,
@@ -40,6 +40,7 @@ def conditions(trial: Trial) -> Exhibit:
         charts=tuple(charts),
         head=("sensor", "readings", "first", "least", "greatest", "last"),
         rows=rows,
+        left_out=left_out,
     )
 
 

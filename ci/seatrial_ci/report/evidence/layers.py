@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from seatrial_ci.figures import BundleRole
 from seatrial_ci.gate.wording import show
 from seatrial_ci.report.chart import Bar, Bars
-from seatrial_ci.report.exhibit import Exhibit
+from seatrial_ci.report.exhibit import Exhibit, limited
 from seatrial_runner.records import LayerProfile, Placed, Run, Trial, agent_arm
 
 MOST_BARS, MOST_ROWS = 20, 200
@@ -93,15 +93,15 @@ def _said(role: str, profile: LayerProfile) -> str:
 def _exhibit(parts: list[Part], said: str) -> Exhibit:
     roles = [role for role in ROLES if any(part.role == role for part in parts)]
     ordered = sorted(parts, key=lambda part: (ROLES.index(part.role), -part.share))
-    rows = tuple(_row(part) for part in ordered)
+    rows, left_out = limited([_row(part) for part in ordered], MOST_ROWS, "operators")
     return Exhibit(
         KEY,
         TITLE,
         said,
         charts=tuple(_bars(role, [part for part in ordered if part.role == role]) for role in roles),
         head=("operator", "type", "bundle", "ran on", "share", "time"),
-        rows=rows[:MOST_ROWS],
-        left_out="" if len(rows) <= MOST_ROWS else f"{len(rows) - MOST_ROWS} more operators are in the trial",
+        rows=rows,
+        left_out=left_out,
     )
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from seatrial_ci.report.axes import Axis
 from seatrial_ci.report.chart import Band, Chart, Line, kept
 from seatrial_ci.report.evidence.watts import Watts, from_program, from_samples
-from seatrial_ci.report.exhibit import Exhibit
+from seatrial_ci.report.exhibit import Exhibit, limited
 from seatrial_runner.records import EnergyWindows, MeterInfo, Run, Trial
 
-MOST_CHARTS, MOST_POINTS = 2, 1500
+MOST_CHARTS, MOST_POINTS, MOST_ROWS = 2, 1500, 60
 KEY, TITLE = "power", "Power while energy was measured"
 
 
@@ -40,6 +40,7 @@ def power(trial: Trial) -> Exhibit:
     said = f"Run {numbers}{left}, by {meter.id} ({meter.kind}, {meter.scope})."
     said += f" Its figures are uncertain: {meter.doubt}." if meter.doubt else ""
     said += "".join(f" Run {t.run.index}: {t.run.power.problem}." for t in shown if t.run.power and t.run.power.problem)
+    rows, left_out = limited([row for trace in traces for row in _rows(trace)], MOST_ROWS, "windows")
     return Exhibit(
         KEY,
         TITLE,
@@ -47,7 +48,8 @@ def power(trial: Trial) -> Exhibit:
         "Shaded: idle, the burst whose energy was integrated, idle; the idle power is taken off for the net figure.",
         charts=tuple(_chart(trace) for trace in shown),
         head=("run", "bundle", "window", "seconds", "mean power", "greatest power"),
-        rows=tuple(row for trace in traces for row in _rows(trace)),
+        rows=rows,
+        left_out=left_out,
     )
 
 

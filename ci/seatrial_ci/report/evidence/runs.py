@@ -8,7 +8,7 @@ from seatrial_ci.figures import BundleRole, Series, percentiles
 from seatrial_ci.gate.wording import between, show
 from seatrial_ci.report.axes import Axis, around
 from seatrial_ci.report.chart import Band, Chart, Line, Mark, Rule, kept
-from seatrial_ci.report.exhibit import Exhibit
+from seatrial_ci.report.exhibit import Exhibit, limited
 from seatrial_ci.statistics.intervals import PercentileInterval, percentile_interval
 from seatrial_ci.statistics.runs import run_interval
 from seatrial_ci.summary import ALPHA
@@ -31,6 +31,7 @@ def runs(trial: Trial) -> Exhibit:
         return Exhibit(KEY, TITLE, absent=next((s.problem for s in found.values() if s.problem), "no solo run counts"))
     inner = {role: _inner(role, series) for role, series in some.items()}
     rows = [row for role, series in some.items() for row in _rows(role, series, inner[role])]
+    shown, left_out = limited(rows, MOST_ROWS, "runs")
     drawn = {role: kept([float(v) for v in sorted(s.values)], MOST_DOTS) for role, s in some.items()}
     said = f"{'; '.join(_said(role, series) for role, series in some.items())}."
     left = sum(len(some[role].values) - len(places) for role, places in drawn.items())
@@ -42,8 +43,8 @@ def runs(trial: Trial) -> Exhibit:
         READING + hidden,
         charts=(_chart(some, inner, drawn),),
         head=("run", "bundle", "p50", "interval within the run", "inferences"),
-        rows=tuple(rows[:MOST_ROWS]),
-        left_out="" if len(rows) <= MOST_ROWS else f"{len(rows) - MOST_ROWS} more runs are in the trial",
+        rows=shown,
+        left_out=left_out,
     )
 
 
@@ -106,6 +107,6 @@ def _said(role: str, series: Series) -> str:
 
 def _rows(role: str, series: Series, inner: list[PercentileInterval]) -> Iterator[tuple[str, ...]]:
     for value, run, interval in zip(series.values, series.runs, inner, strict=True):
-        samples = sum(len(agent_arm(run, name).wall_ns) for name in [role])
+        samples = len(agent_arm(run, role).wall_ns)
         within = between(interval.low, interval.high, "ns")
         yield str(run.index), role, show(float(value), "ns"), within, str(samples)

@@ -12,11 +12,11 @@ from seatrial_ci.figures import BundleRole
 from seatrial_ci.gate.wording import show
 from seatrial_ci.report.axes import Axis
 from seatrial_ci.report.chart import Chart, Line, Mark, kept
-from seatrial_ci.report.exhibit import Exhibit
+from seatrial_ci.report.exhibit import Exhibit, limited
 from seatrial_ci.statistics.intervals import Floats
 from seatrial_runner.records import Run, Trial, agent_arm
 
-MOST_POINTS, MOST_EXTREMES, MOST_ROWS = 3000, 8, 100
+MOST_POINTS, MOST_DOTS, MOST_EXTREMES, MOST_ROWS = 3000, 600, 8, 100
 KEY, TITLE = "session", "Latency over the session"
 ROLES: tuple[BundleRole, ...] = ("candidate", "baseline")
 
@@ -41,7 +41,7 @@ def session(trial: Trial) -> Exhibit:
     beyond = sum(int((piece.values > top).sum()) for piece in pieces)
     lines = {role: _line(role, [p for p in pieces if p.role == role], total, top) for role in ROLES}
     drawn = sum(int(np.isfinite(line.y).sum()) for line in lines.values())
-    rows = tuple(_row(piece) for piece in pieces)
+    rows, left_out = limited([_row(piece) for piece in pieces], MOST_ROWS, "runs")
     return Exhibit(
         KEY,
         TITLE,
@@ -49,8 +49,8 @@ def session(trial: Trial) -> Exhibit:
         _reading(total, drawn, beyond, top),
         charts=(_chart(trial, pieces, lines, top),),
         head=("run", "bundle", "begun", "inferences", "least", "median", "greatest"),
-        rows=rows[:MOST_ROWS],
-        left_out="" if len(rows) <= MOST_ROWS else f"{len(rows) - MOST_ROWS} more runs are in the trial",
+        rows=rows,
+        left_out=left_out,
     )
 
 
@@ -75,9 +75,14 @@ def _top(pieces: list[Piece]) -> float:
 
 
 def _line(role: str, pieces: list[Piece], total: int, top: float) -> Line:
-    """Least and greatest of each stretch in the order in which they came; a gap between runs."""
+    """Least and greatest of each stretch in the order in which they came; a gap between runs, unless there are many."""
     x: list[float] = []
     y: list[float] = []
+    if len(pieces) > MOST_POINTS / 10:
+        whole = Piece(
+            pieces[0].run, pieces[0].role, *(np.concatenate(parts) for parts in zip(*map(_arrays, pieces), strict=True))
+        )
+        pieces, total = [whole], whole.values.size
     for piece in pieces:
         values = np.minimum(piece.values, top)
         places = kept(values, max(4, math.floor(MOST_POINTS * piece.values.size / total)))
@@ -86,13 +91,17 @@ def _line(role: str, pieces: list[Piece], total: int, top: float) -> Line:
     return Line(role, x, y)
 
 
+def _arrays(piece: Piece) -> tuple[Floats, Floats]:
+    return piece.seconds, piece.values
+
+
 def _chart(trial: Trial, pieces: list[Piece], lines: Mapping[BundleRole, Line], top: float) -> Chart:
     low = min(float(piece.values.min()) for piece in pieces)
     roles = [role for role in ROLES if any(piece.role == role for piece in pieces)]
     return Chart(
         x=session_axis(trial),
         y=Axis(max(0.0, low - 0.05 * (top - low)), top, "ns", "latency"),
-        marks=(*(_middle(piece, top) for piece in pieces), *_extremes(pieces, top)),
+        marks=(*_middles(pieces, top), *_extremes(pieces, top)),
         lines=tuple(lines[role] for role in roles),
         legend=tuple((role, role) for role in roles),
         link="session",
@@ -107,6 +116,11 @@ def session_axis(trial: Trial) -> Axis:
     low, high = ((at - trial.started_unix_ns) / 1e9 for at in (min(known), max(known)))
     pad = 0.01 * (high - low) or 1.0
     return Axis(low - pad, high + pad, "s", "time since the trial began")
+
+
+def _middles(pieces: list[Piece], top: float) -> Iterator[Mark]:
+    medians = [float(np.median(piece.values)) for piece in pieces]
+    yield from (_middle(pieces[place], top) for place in kept(medians, MOST_DOTS))
 
 
 def _middle(piece: Piece, top: float) -> Mark:

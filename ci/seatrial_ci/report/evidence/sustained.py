@@ -12,13 +12,13 @@ from seatrial_ci.report.axes import Axis, AxisUnit, around
 from seatrial_ci.report.chart import Chart, Line, kept
 from seatrial_ci.report.evidence.readings import Points, during
 from seatrial_ci.report.evidence.watts import Watts, from_program, from_samples
-from seatrial_ci.report.exhibit import Exhibit
+from seatrial_ci.report.exhibit import Exhibit, limited
 from seatrial_ci.statistics.intervals import Floats
 from seatrial_ci.sustained import sustained_figures
 from seatrial_runner.records import Run, Trial, agent_arm
 
 KEY, TITLE = "sustained", "Kept busy for minutes"
-MOST_POINTS, MOST_SENSORS, MOST_MIDDLES = 2400, 6, 90
+MOST_POINTS, MOST_SENSORS, MOST_MIDDLES, MOST_ROWS = 2400, 6, 90, 120
 MINUTE = 60.0
 
 
@@ -43,6 +43,7 @@ def sustained(trial: Trial) -> Exhibit:
     charts = [_latency(curves, axis), *_conditions(first, curves[0].begin_ns, axis)]
     watts = _watts(first, trial, curves[0].begin_ns)
     charts += [_lines(axis, {"power": watts}, "W", "power")] if len(watts) > 2 else []
+    rows, left_out = limited([row for curve in curves for row in _rows(curve)], MOST_ROWS, "minutes")
     return Exhibit(
         KEY,
         TITLE,
@@ -50,7 +51,8 @@ def sustained(trial: Trial) -> Exhibit:
         _reading(curves),
         charts=tuple(charts),
         head=("run", "bundle", "minute", "least", "median", "greatest"),
-        rows=tuple(row for curve in curves for row in _rows(curve)),
+        rows=rows,
+        left_out=left_out,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from seatrial_ci.gate.wording import between, show
 from seatrial_ci.report.axes import Axis, around
 from seatrial_ci.report.chart import Chart, Line, Mark
-from seatrial_ci.report.exhibit import Exhibit
+from seatrial_ci.report.exhibit import Exhibit, limited
 from seatrial_ci.stated import accuracy_text
 from seatrial_ci.summary import BundleFigures, Figure, summarise
 from seatrial_runner.records import Trial
@@ -42,7 +42,8 @@ def variants(trials: Sequence[Trial]) -> Exhibit:
     if not compared:
         return Exhibit(KEY, TITLE, absent="fewer than two bundles with a p50 were measured on one device")
     charts = tuple(_chart(device, some) for device, some in list(compared.items())[:MOST_CHARTS])
-    rows = tuple(_row(v, compared[v.device]) for v in found if v.device in compared)
+    rows = [_row(v, compared[v.device]) for v in found if v.device in compared]
+    shown, left_out = limited(rows, MOST_ROWS, "bundles")
     hidden = len(compared) - len(charts)
     return Exhibit(
         KEY,
@@ -51,8 +52,8 @@ def variants(trials: Sequence[Trial]) -> Exhibit:
         _reading(compared) + (f" {hidden} more devices have rows in the table only." if hidden else ""),
         charts=charts,
         head=("bundle", "device", "p50", "size", "accuracy", "on the front"),
-        rows=rows[:MOST_ROWS],
-        left_out="" if len(rows) <= MOST_ROWS else f"{len(rows) - MOST_ROWS} more bundles",
+        rows=shown,
+        left_out=left_out,
     )
 
 
