@@ -14,12 +14,13 @@ from typing import Any, TypedDict
 import click
 
 MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
-# Heading, "module:class" of the model, what the file is.
+# Heading, "module:class" of the model (or of a function that returns it), what the file is.
 FILES = (
     ("Target", "seatrial_targets.profile:TargetProfile", "`targets/NAME.yaml`, which you write."),
     ("Inventory", "seatrial_targets.inventory:Inventory", "`devices.yaml`, which you write."),
     ("Budgets", "seatrial_targets.budgets:Budgets", "`budgets.yaml`, which you write."),
     ("Policy", "seatrial_ci.policy:Policy", "`gate.yaml`, which you write."),
+    ("Recipe", "seatrial.compression.recipe:file_model", "`recipe.yaml`, which you write for `seatrial compress`."),
     ("Manifest of a bundle", "seatrial_runner.manifest:Manifest", "`manifest.json`, which `seatrial export` writes."),
     ("Trial", "seatrial_runner.records:Trial", "`trial.json`, which `seatrial bench` and `seatrial gate` write."),
     ("Verdict", "seatrial_ci.gate:Verdict", "`--verdict-json`, and what `seatrial gate --json` prints."),
@@ -77,7 +78,9 @@ def files() -> Iterator[str]:
     """Yield the page of all files."""
     for heading, place, what in FILES:
         module, _, name = place.partition(":")
-        schema = getattr(import_module(module), name).model_json_schema(by_alias=True)
+        found = getattr(import_module(module), name)
+        model = found if inspect.isclass(found) else found()
+        schema = model.model_json_schema(by_alias=True)
         yield f"## {heading}\n\n{what}\n"
         yield from _object(schema)
         for part, inner in schema.get("$defs", {}).items():

@@ -228,6 +228,7 @@ def test_the_reference_knows_every_command_and_public_name(tmp_path: Path) -> No
     assert "`--baseline BUNDLE`" in made["cli"]
     assert [n for n in seatrial.__all__ if n[0] != "_" and f"## seatrial.{n}\n" not in made["python"]] == []
     assert "| `latency_p90` | text, such as `18 ms` |" in made["files"]
+    assert "\n## Recipe\n" in made["files"]
     assert [page for page in PAGES if page.startswith("docs/reference/") and "<!-- generated: " not in text(page)] == []
 
 
