@@ -38,6 +38,7 @@ class Progress(RecordPart):
     reports: tuple[StepReport, ...] = ()
     edits: tuple[dict[str, Any], ...] = ()
     learned_scales: bool = False
+    sparse: tuple[str, ...] = ()
     weights: str = ""  # the file that holds the model after the last report
 
 
@@ -77,7 +78,8 @@ class Checkpoint:
             from .capture import capture_batched
 
             write_program(capture_batched(state.as_source()).program, self.folder / name)
-        now = {"form": state.form, "edits": tuple(state.edits), "learned_scales": state.learned_scales}
+        now: dict[str, Any] = {"form": state.form, "edits": tuple(state.edits), "learned_scales": state.learned_scales}
+        now["sparse"] = state.sparse
         kept = progress.model_copy(update={"weights": name, **now})
         write_atomic(self.folder / FILE, kept.model_dump_json(by_alias=True, indent=1))
         self._drop_all_but(name)
@@ -101,7 +103,7 @@ class Checkpoint:
         else:
             state.module = replay(state.module, progress.edits, state.source.inputs)
             load_weights(state.module, path)
-        state.learned_scales = progress.learned_scales
+        state.learned_scales, state.sparse = progress.learned_scales, progress.sparse
         state.form, state.edits = progress.form, [dict(each) for each in progress.edits]
 
     def remove(self) -> None:

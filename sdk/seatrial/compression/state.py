@@ -38,7 +38,7 @@ class CompressionState:
     ``form`` says what it is: "float" (modules) or "quantized" (a captured graph, see quantized_program.py).
     ``folder`` is for a step's own files (checkpoints of training); it outlives an interruption. A step that changes
     the structure adds to ``edits``, so that the structure can be made again without a pickle (edits.py). ``bench``:
-    where latency can be measured, if anywhere.
+    where latency can be measured, if anywhere. ``sparse``: paths of weights whose zeros stay zeros in all training.
     """
 
     source: ModelSource
@@ -51,6 +51,7 @@ class CompressionState:
     bench: Bench | None = None
     edits: list[dict[str, Any]] = field(default_factory=list)
     learned_scales: bool = False
+    sparse: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, source: ModelSource, **fields: Any) -> CompressionState:

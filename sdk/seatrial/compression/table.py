@@ -40,6 +40,11 @@ STEPS: dict[str, Entry] = {
         "seatrial.compression.pruning.structured:PruneStep",
         "Remove channels and attention heads, to an amount or until a goal is met",
     ),
+    "prune_weights": Entry(
+        "seatrial.compression.pruning.sparse_settings:PruneWeights",
+        "seatrial.compression.pruning.sparse:PruneWeightsStep",
+        "Set single weights to 0, anywhere or two of each four",
+    ),
     "finetune": Entry(
         "seatrial.compression.training.settings:Finetune",
         "seatrial.compression.training.finetune:FinetuneStep",

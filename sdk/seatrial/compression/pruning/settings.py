@@ -72,22 +72,34 @@ class Goal(Spec):
         return float(getattr(self, self.metric))
 
 
+class Penalty(Spec):
+    """Added to the loss in training: ``weight`` x sum of |w| ("l1"), or ``weight`` / 2 x sum of w^2 ("l2")."""
+
+    norm: Literal["l1", "l2"] = "l1"
+    weight: Annotated[float, Positive]
+
+
 class Rounds(StepSettings):
     """How pruning is spread over rounds, with training between.
 
     ``schedule``: how much is pruned after round i of n: "linear" i/n of the amount, "polynomial" 1 - (1 - i/n)^3 of it:
     most at first, while the network can still make up for it (Zhu and Gupta, "To prune, or not to prune", 2017).
-    ``finetune``: training after each round, the settings of `finetune`.
+    ``finetune``: training after each round, the settings of `finetune`. ``penalty``: it pulls what may be pruned
+    towards 0 (with the importance "batch_norm" the scales of batch norms, as in network slimming, else weights), and is
+    done once before the first round, too.
     """
 
     rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] = 1
     schedule: Literal["linear", "polynomial"] = "polynomial"
     finetune: Training | None = None
+    penalty: Penalty | None = None
 
     @model_validator(mode="after")
     def _trained(self) -> Rounds:
         if self.rounds > 1 and self.finetune is None:
             raise ValueError("rounds without training between them are one round; add finetune, or leave rounds out")
+        if self.penalty is not None and self.finetune is None:
+            raise ValueError("a penalty acts in training; add finetune")
         return self
 
     def parts(self) -> list[float]:

@@ -41,22 +41,14 @@ class PruneStep(Step[Prune]):
         log = RoundLog.resumed(state)
         amount, search = self._amount(state, ignored, log)
         parts = [0.0, *self.settings.parts()]
+        log.prepare(state, self.settings, self._pulled(state))
         for index in range(log.done, self.settings.rounds):
             state.tell("prune", index, self.settings.rounds)
             log.add(self._cut(state, state.module, ignored, amount, parts[index], parts[index + 1]))
-            self._train(state, log, index)
+            log.train(state, self.settings, self._pulled(state))
             log.keep(state)
         state.edits += log.edits
         return self._outcome(before, channel_counts(state.module), amount, search, ignored)
-
-    def _train(self, state: CompressionState, log: RoundLog, index: int) -> None:
-        if self.settings.finetune is None:
-            return
-        from ..training.finetune import train
-        from ..training.objective import SupervisedObjective
-
-        with log.training(state, index):
-            train(state, self.settings.finetune, SupervisedObjective(state.source.loss))
 
     def _cut(
         self,
@@ -85,6 +77,12 @@ class PruneStep(Step[Prune]):
         )
         Gradients(state, settings).put(module)
         return cut_channels(module, cut, estimator(settings), state.source.inputs, state.source.positional)
+
+    def _pulled(self, state: CompressionState) -> tuple[str, ...]:
+        """The parameters that a penalty pulls towards 0."""
+        norms, layers = torch.nn.modules.batchnorm._BatchNorm, (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
+        kinds = norms if self.settings.importance == "batch_norm" else layers
+        return tuple(f"{path}.weight" for path in state.layers(*(kinds if isinstance(kinds, tuple) else (kinds,))))
 
     def _per_layer(self, named: list[str]) -> dict[str, float]:
         chosen: dict[str, float] = {}

@@ -14,7 +14,8 @@ import torch
 
 from ...exporters.parity import sqnr_db
 from .cleaning import attribute
-from .rounding import curvature, rounded
+from .rounding import rounded
+from .unfolding import Unfolding, grouped
 from .walk import Batches, walk
 
 
@@ -52,10 +53,13 @@ class Refiner:
             return
         stored = node.args[1].args[0]
         original = self._float_weight(node)
-        h = curvature(node, original, inputs, self._bias_is_free(node)) if original is not None else None
-        if h is None or original is None:
+        unfolding = Unfolding.of_node(node, original) if original is not None else None
+        if unfolding is None or original is None:
             return
-        weight, scale = _grouped(original, self._scale(node.args[1]), len(h))
+        # Where the bias will make up for the mean, rounding that also minds it would pay for what is free.
+        h = unfolding.curvature(inputs, centred=self._bias_is_free(node))
+        weight, groups = grouped(original, unfolding.groups), unfolding.groups
+        scale = self._scale(node.args[1]).expand(original.shape[0]).reshape(groups, -1, 1)
         levels = (int(node.args[1].args[-3]), int(node.args[1].args[-2]))
         made = rounded(weight, scale, levels, h)
         attribute(self.module, stored.target).copy_(made.reshape(original.shape))
@@ -136,11 +140,6 @@ def _shaped(error: torch.Tensor, node: Any, value: torch.Tensor) -> torch.Tensor
     shape = [1] * value.ndim
     shape[_channel_axis(node, value)] = -1
     return error.to(value.dtype).reshape(shape)
-
-
-def _grouped(weight: torch.Tensor, scale: torch.Tensor, groups: int) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = weight.reshape(groups, weight.shape[0] // groups, -1)
-    return rows, scale.expand(weight.shape[0]).reshape(groups, -1, 1)
 
 
 def _is_dequantized(node: Any) -> bool:

@@ -44,9 +44,17 @@ def train(state: CompressionState, settings: Training, objective: Objective, **e
         "checkpoint": state.folder / CHECKPOINT if state.folder else None,
         "resume": True,
         "on_progress": state.tell,
+        "after_step": _holding(state),
         "input_names": forward_names(state.source.module),
     }
-    return Fit(**{**fields, **extra})()
+    return Fit(**{**fields, **extra, "after_step": (*fields["after_step"], *extra.get("after_step", ()))})()
+
+
+def _holding(state: CompressionState) -> tuple[Any, ...]:
+    """What keeps pruned weights at 0, when there are any."""
+    from ..pruning.masks import Masks
+
+    return (Masks(state.module, state.sparse).hold,) if state.sparse else ()
 
 
 def described(report: TrainingReport, *notes: str) -> Outcome:

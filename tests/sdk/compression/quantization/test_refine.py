@@ -11,8 +11,9 @@ import torch
 
 import seatrial
 from seatrial.compression.quantization.refine import channel_means
-from seatrial.compression.quantization.rounding import curvature, rounded
+from seatrial.compression.quantization.rounding import rounded
 from seatrial.compression.quantization.settings import Quantize
+from seatrial.compression.quantization.unfolding import Unfolding
 from seatrial.compression.quantization.walk import walk
 from seatrial.source import ModelSource
 
@@ -36,8 +37,11 @@ def test_the_curvature_gives_the_error_of_the_outputs(
     torch.manual_seed(0)
     x = torch.rand(3, channels, 9, 9)
     weight = torch.randn(made, channels // groups, kernel, kernel)
-    h = curvature(convolution(weight, stride, padding, groups), weight, [x], False)
-    assert h is not None
+    unfolding = Unfolding.of_node(convolution(weight, stride, padding, groups), weight)
+    assert unfolding is not None
+    layer = torch.nn.Conv2d(channels, made, kernel, stride, padding, groups=groups)
+    assert unfolding == Unfolding.of_layer(layer)
+    h = unfolding.curvature([x])
     scale = (weight.abs().amax((1, 2, 3)) / 7).reshape(groups, -1, 1)
     rows = weight.reshape(groups, made // groups, -1)
     q = rounded(rows, scale, (-7, 7), h).float() * scale
@@ -67,14 +71,30 @@ def test_without_any_input_rounding_is_to_the_nearest() -> None:
 
 
 def test_a_centred_curvature_does_not_see_the_mean() -> None:
-    linear = SimpleNamespace(target=ATEN.linear.default, args=())
-    h = curvature(linear, torch.ones(1, 2), [torch.full((5, 2), 3.0)], True)
-    assert h is not None
+    h = Unfolding().curvature([torch.full((5, 2), 3.0)], centred=True)
     assert float(h.abs().max()) == 0.0
 
 
 def test_layers_of_an_unknown_kind_are_left() -> None:
-    assert curvature(SimpleNamespace(target=ATEN.conv3d.default, args=()), torch.ones(1), [torch.ones(1)], True) is None
+    assert Unfolding.of_node(SimpleNamespace(target=ATEN.conv3d.default, args=()), torch.ones(1)) is None
+    assert Unfolding.of_layer(torch.nn.Conv2d(1, 1, 3, padding="same")) is None
+    assert Unfolding.of_layer(torch.nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect")) is None
+
+
+def test_one_axis_is_a_row_of_two() -> None:
+    layer = torch.nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2, bias=False)
+    unfolding = Unfolding.of_layer(layer)
+    assert unfolding is not None
+    x = torch.randn(2, 4, 9)
+    rows = unfolding.rows(x)
+    made = torch.einsum("gpk,gnk->gpn", rows, layer.weight.reshape(2, 3, -1)).reshape(2, 2, 5, 3)
+    assert torch.allclose(made.permute(1, 0, 3, 2).reshape(2, 6, 5), layer(x), atol=1e-5)
+
+
+def test_what_was_pruned_stays_pruned() -> None:
+    weight = torch.tensor([[[0.0, 0.7, 0.0, 0.7]]])
+    found = rounded(weight, torch.ones(1, 1, 1), (-127, 127), torch.ones(1, 4, 4, dtype=torch.float64))
+    assert found[0, 0, 0] == found[0, 0, 2] == 0
 
 
 @pytest.mark.parametrize(
