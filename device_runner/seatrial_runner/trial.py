@@ -17,6 +17,7 @@ from seatrial_targets.errors import CancelledError, SeatrialError, Status, UserE
 from seatrial_targets.inventory import Device
 
 from .attempts import Attempts, RunFailedError
+from .builds import told
 from .bundle import Bundle
 from .condition.window import Watch
 from .journal import Journal
@@ -292,7 +293,7 @@ def _new_trial(
         unmeasured=_unmeasured(session),
         before=session.state,
         builds=session.builds(),
-        notes=(*_notes(bundles, plan), *_uncontrolled(session)),
+        notes=(*_notes(bundles, plan), *_uncontrolled(session), *told(session.builds())),
         preparation=session.prepared,
     )
 

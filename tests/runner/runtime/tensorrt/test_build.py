@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from peers import trt
+from seatrial_runner.builds import told
 from seatrial_runner.bundle import Bundle
 from seatrial_runner.condition.clean import clean
 from seatrial_runner.plan import Event, Plan
@@ -50,6 +51,20 @@ def test_an_engine_is_built_once(opened: Opened, make_bundle, jetson: Device) ->
     assert first.seconds is not None
     assert first.system_peak_delta is not None
     assert about["flags"] == ["--int8", "--noTF32", "--stronglyTyped"] or "--stronglyTyped" in about["flags"]
+
+
+def test_a_build_is_told_in_words() -> None:
+    build = Build(
+        what="TensorRT engine", key="k", cached=False, seconds=41.4, system_peak_delta=1_200_000_000,
+        precisions={"fp16": 1, "int8": 20}, warnings=("a kernel was not tried",),
+    )  # fmt: skip
+    assert told({"candidate": build}) == (
+        "candidate: the TensorRT engine was built in 41 s; the machine's memory rose by 1.20 GB; of 21 layers that"
+        " multiply, 1 in fp16, 20 in int8",
+        "candidate: a kernel was not tried",
+    )
+    again = build.model_copy(update={"cached": True, "warnings": ()})
+    assert told({"candidate": again})[0].startswith("candidate: the TensorRT engine was there, built in 41 s")
 
 
 def test_only_an_engine_that_must_be_built_needs_the_model_there(opened: Opened, make_bundle, jetson: Device) -> None:
