@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from seatrial_targets.errors import SeatrialError
     from seatrial_targets.profile import TargetProfile
 
-    from .api import bench, calibrate, compress, export, gate, judge_file
+    from .api import analyze, bench, calibrate, compress, export, gate, judge_file
     from .compression.undo import restore_original
     from .policies import gate_policy, judge_policy_files
     from .source import ModelSource, load_source
@@ -36,6 +36,7 @@ _HOMES = {
     "TargetProfile": "seatrial_targets.profile",
     "Trial": "seatrial_runner.records",
     "Verdict": "seatrial_ci.gate",
+    "analyze": "seatrial.api",
     "bench": "seatrial.api",
     "calibrate": "seatrial.api",
     "compress": "seatrial.api",
@@ -59,6 +60,7 @@ __all__ = [
     "Trial",
     "Verdict",
     "__version__",
+    "analyze",
     "bench",
     "calibrate",
     "compress",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from seatrial_targets.budgets import Budgets
     from seatrial_targets.inventory import Device
 
+    from .compression.analysis.record import Analysis
     from .compression.recipe import Recipe
     from .compression.run import Compressed
     from .compression.settings import StepSettings
@@ -113,6 +114,27 @@ def compress(
         loaded, chosen.for_targets(names), path, targets=profiles, bench=bench_plan, resume=resume,
         on_event=on_event or quiet,
     )  # fmt: skip
+
+
+def analyze(
+    source: str | ModelSource,
+    *,
+    data: str | ModelSource | None = None,
+    samples: int = 16,
+    on_event: OnEvent | None = None,
+) -> Analysis:
+    """Look at a model layer by layer: size, multiply-accumulates, and what INT8 costs each layer and the whole.
+
+    ``source`` as in `export`; ``data`` names what a quantized `.pt2` was made from. ``samples``: calibration samples
+    that are used. Needs the extra ``[compress]``. Raises ModelError, UserError, ExportError.
+    """
+    from .compression.analysis.analyse import analyse
+    from .source import load_source
+
+    loaded = load_source(source) if isinstance(source, str) else source
+    if data is not None:
+        loaded = loaded.with_data_of(load_source(data) if isinstance(data, str) else data)
+    return analyse(loaded, samples=samples, on_event=on_event)
 
 
 def bench(

@@ -29,6 +29,7 @@ class Entry(NamedTuple):
 
 
 TABLE = {
+    "analyze": Entry("seatrial.commands.analyze:analyze", "Look at a model layer by layer: which ones hurt in INT8"),
     "compress": Entry("seatrial.commands.compress:compress", "Compress a model by a recipe, as one .pt2"),
     "export": Entry("seatrial.commands.export:export", "Export a model for a target, as a bundle"),
     "lint": Entry("seatrial.commands.lint:lint", "Check an ONNX file by the rules of TensorRT"),

@@ -21,6 +21,7 @@ PUBLIC = {
     "Trial",
     "Verdict",
     "__version__",
+    "analyze",
     "bench",
     "calibrate",
     "compress",

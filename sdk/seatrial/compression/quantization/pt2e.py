@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,10 +59,17 @@ __all__ = [
     "UniformQuantizationObserverBase",
     "allow_exported_model_train_eval",
     "converted",
+    "copied",
     "prepared",
     "prepared_for_training",
     "silenced",
 ]
+
+
+def copied(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
+    """Return a copy of a captured graph and its weights."""
+    with silenced():
+        return copy.deepcopy(module)
 
 
 def prepared(module: torch.fx.GraphModule, quantizer: Any) -> torch.fx.GraphModule:

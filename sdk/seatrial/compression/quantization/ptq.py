@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +14,7 @@ from ..step import Outcome, Step
 from .calibrating import Calibration
 from .cleaning import cleaned
 from .observers import PerChannelWeightObserver, RangeObserver, WeightObserver
-from .pt2e import QuantizationSpec, converted, prepared, silenced
+from .pt2e import QuantizationSpec, converted, copied, prepared
 from .quantizer import LayerQuantizer, Specs
 from .refine import refine
 from .settings import Quantize, QuantizerSettings
@@ -102,9 +101,3 @@ def kept_layers(settings: QuantizerSettings, state: CompressionState) -> list[st
     """Return the paths of the layers that ``keep_float`` names. Raises UnknownNameError, UserError."""
     known = [name for name, _ in state.module.named_modules() if name]
     return select(settings.keep_float, known, "layer") if settings.keep_float else []
-
-
-def copied(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
-    """Return a copy of a captured graph and its weights."""
-    with silenced():
-        return copy.deepcopy(module)
