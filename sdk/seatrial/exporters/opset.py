@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .opset_forms import rewritten
+
 if TYPE_CHECKING:
     import onnx
 
@@ -23,8 +25,7 @@ def lowered(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """Return a copy of ``model`` at ``opset``. Raises TooNewError, which names the operator."""
     import onnx
 
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
+    made = rewritten(model, opset)
     constants = {each.name: each for each in made.graph.initializer}
     for node in made.graph.node:
         if node.domain in ONNX:
@@ -51,6 +52,8 @@ def _lower(node: onnx.NodeProto, opset: int, constants: dict[str, Any]) -> None:
         raise TooNewError(f"{node.op_type} is newer than opset {opset}") from None
     if node.op_type.startswith("Reduce") and "axes" in old.attributes:
         _axes_to_attribute(node, constants)
+    if node.op_type == "Reshape" and _keeps_sizes(node, constants):
+        _drop(node, "allowzero")
     _drop_defaults(node, old)
     if len([name for name in node.input if name]) > old.max_input:
         raise TooNewError(f"{node.op_type} has an input that it had not in opset {opset}")
@@ -67,6 +70,19 @@ def _axes_to_attribute(node: onnx.NodeProto, constants: dict[str, Any]) -> None:
     del node.input[1:]
     if axes:
         node.attribute.append(onnx.helper.make_attribute("axes", axes))
+
+
+def _keeps_sizes(node: onnx.NodeProto, constants: dict[str, Any]) -> bool:
+    """Whether no size that a Reshape states is 0, so that it does not matter what a 0 would mean."""
+    import onnx
+
+    shape = constants.get(node.input[1])
+    return shape is None or 0 not in onnx.numpy_helper.to_array(shape)  # no computed size is 0: tensors have values
+
+
+def _drop(node: onnx.NodeProto, name: str) -> None:
+    for each in [each for each in node.attribute if each.name == name]:
+        node.attribute.remove(each)
 
 
 def _drop_defaults(node: onnx.NodeProto, old: Any) -> None:

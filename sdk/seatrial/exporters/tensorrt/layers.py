@@ -3,7 +3,7 @@
 - ``own_db``: signal to noise of its output when it alone is quantized and fed exact values: the noise that it adds.
 - ``after_db``: that of its output in the quantized net: its own noise and all that came before it.
 - ``gain_db``: how much nearer the model's outputs come when this layer alone stays in floating point. It costs a run of
-  the net for each layer, so that only those with the least ``own_db`` have it.
+  the net for each layer, so that only those with the least ``own_db``, and the last, have it.
 
 Deeper layers nearly always have less ``after_db``; a low ``own_db`` or a high ``gain_db`` is what to act on, by
 ``keep_float`` or by quantization-aware training. All three are without the correction of biases, but ``after_db``.
@@ -64,6 +64,8 @@ def layer_noise(
     own = _own(with_twins(original, placement, scales, given), twins, few)
     after = _compared(original, quantized, outputs, few)
     worst = sorted(layers, key=lambda name: own[name])[:WITH_GAIN]
+    # Nothing behind the last layer averages its noise out.
+    worst += [name for name in list(layers)[-1:] if name not in worst]
     gains = _gains(original, placement, scales, given, worst, few)
     return tuple(
         LayerNoise(name, str(node.op_type), *_rounded(own[name], after[name], gains.get(name)))
