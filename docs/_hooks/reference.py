@@ -22,6 +22,11 @@ FILES = (
     ("Policy", "seatrial_ci.policy:Policy", "`gate.yaml`, which you write."),
     ("Recipe", "seatrial.compression.recipe:file_model", "`recipe.yaml`, which you write for `seatrial compress`."),
     ("Manifest of a bundle", "seatrial_runner.manifest:Manifest", "`manifest.json`, which `seatrial export` writes."),
+    (
+        "Engine build",
+        "seatrial_runner.enginebuild:EngineBuild",
+        "`build.json` in bundles for TensorRT, which `seatrial export` writes.",
+    ),
     ("Trial", "seatrial_runner.records:Trial", "`trial.json`, which `seatrial bench` and `seatrial gate` write."),
     ("Verdict", "seatrial_ci.gate:Verdict", "`--verdict-json`, and what `seatrial gate --json` prints."),
 )

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from seatrial_targets import registry
-from seatrial_targets.profile import architecture, version_key
+from seatrial_targets.profile import (
+    EnumeratedShapes,
+    Shape,
+    ShapeRange,
+    TargetProfile,
+    architecture,
+    span,
+    version_key,
+)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +74,43 @@ def test_the_wrong_board_is_named() -> None:
         "the device is a 'Raspberry Pi 4 Model B Rev 1.4', but target raspberry-pi-5-int8 is for Raspberry Pi 5*"
     )
     assert registry.get("arm64-cpu-int8").selects(model="Anything")
+
+
+@pytest.mark.parametrize(
+    ("base", "changes", "said"),
+    [
+        (
+            "jetson-thor-int8",
+            {"quantization": {"activation": "uint8"}},
+            "activation is uint8; TensorRT takes only int8",
+        ),
+        ("jetson-thor-int8", {"quantization": {"symmetric": False}}, "symmetric is false; TensorRT takes only true"),
+        ("jetson-thor-int8", {"quantization": {"scheme": "dynamic"}}, "scheme is dynamic; TensorRT takes only static"),
+        ("jetson-thor-int8", {"quantization": {"quantize_bias": True}}, "quantize_bias is true"),
+        ("x86-64-cpu-int8", {"quantization": {"rest": "fp16"}}, "rest is for TensorRT; onnxruntime takes fp32"),
+        (
+            "x86-64-cpu-int8",
+            {"runtime": {"engine": {"sparsity": True}}},
+            "engine is for TensorRT; onnxruntime builds no",
+        ),
+        ("jetson-thor-int8", {"runtime": {"engine": {"optimization_level": 6}}}, "less than or equal to 5"),
+    ],
+)
+def test_what_a_runtime_has_not_is_refused(base: str, changes: dict[str, dict[str, object]], said: str) -> None:
+    data = registry.get(base).model_dump(mode="json", by_alias=True)
+    for key, values in changes.items():
+        data[key] |= values
+    with pytest.raises(ValidationError, match=said):
+        TargetProfile.model_validate(data)
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((1, 3), ((1, 3), (1, 3), (1, 3))),
+        (ShapeRange(min=(1, 3), opt=(4, 3), max=(8, 3)), ((1, 3), (4, 3), (8, 3))),
+        (EnumeratedShapes(enumerated=((4, 2), (1, 3), (2, 9))), ((1, 2), (4, 2), (4, 9))),
+    ],
+)
+def test_the_span_of_a_shape(shape: Shape, expected: object) -> None:
+    assert span(shape) == expected
