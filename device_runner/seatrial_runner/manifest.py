@@ -2,7 +2,7 @@
 
 History of the format (key ``schema``):
 - ``seatrial.bundle/1``: first. Later, and only added to: ``artifact`` may name a folder, whose files are listed one by
-  one (a Core ML ``.mlpackage``).
+  one (a Core ML ``.mlpackage``); an input may be an ``image``; ``parity_unchecked`` says why there is no parity.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class FileEntry(ManifestPart):
 
 class TensorEntry(ManifestPart):
     """One input or output of the model. ``shape`` holds ints, or names for dimensions that vary; ``golden_shape`` is
-    that of the golden file. ``tolerance`` (outputs): the relative L2 error that a device may show against it."""
+    that of the golden file. ``tolerance`` (outputs): the relative L2 error that a device may show against it.
+    ``image`` (inputs of Core ML): the app gives an image; the golden file holds its pixels as uint8 of shape
+    (1, channels, height, width), channels in that order."""
 
     name: str
     dtype: DType
@@ -43,6 +45,7 @@ class TensorEntry(ManifestPart):
     golden_shape: tuple[int, ...]
     golden: str
     tolerance: float | None = None
+    image: Literal["rgb", "bgr", "gray"] | None = None
 
 
 class Manifest(ManifestPart):
@@ -63,6 +66,7 @@ class Manifest(ManifestPart):
         default_factory=dict
     )  # e.g. {"int8": 49, "float32": 3} nodes with weights
     parity: dict[str, float] = Field(default_factory=dict)  # sqnr_db, max_abs, top1_agreement, images
+    parity_unchecked: str = ""  # why parity is empty, where the exporter could not execute what it made
     accuracy: dict[str, float] = Field(default_factory=dict)
     toolchain: dict[str, str] = Field(default_factory=dict)
     model_digest: str = ""

@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,8 @@ class ModelSource:
     ``learned_scales``: the scales of its quantizers were trained, so that exporters keep them to the bit.
     ``keep_float``: paths or patterns of modules that int8 targets leave in floating point, beside those that the target
     names.
+    ``class_labels`` (Core ML): the names of a classifier's classes, in the order of its only output; ``metadata``
+    (Core ML): what an app's developer sees, under author, licence, version, description or names of your own.
     """
 
     module: torch.nn.Module
@@ -63,6 +65,8 @@ class ModelSource:
     recipe_digest: str = ""
     learned_scales: bool = False
     keep_float: Sequence[str] = ()
+    class_labels: Sequence[str] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_module(self.module)

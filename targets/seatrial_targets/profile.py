@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from .budgets import Budgets
+from .coreml import CoreMLSettings, WeightStorage
 from .spec import Spec
 from .units import SizeBytes
 from .window import Window
@@ -193,6 +194,8 @@ class TargetProfile(Spec):
     runtime: RuntimeSpec
     precision: Precision
     quantization: Quantization | None = None
+    weights: WeightStorage | None = None  # Core ML: how they are stored when arithmetic is in floating point
+    coreml: CoreMLSettings = CoreMLSettings()
     opset: Annotated[int, Field(ge=13, le=24)] | None = None  # of ONNX
     ort_format: bool = False  # also convert to ONNX Runtime's own .ort
     channel_multiple: Annotated[int, Field(ge=1, le=256)] = 8  # kernels compute whole blocks of so many channels
@@ -209,6 +212,7 @@ class TargetProfile(Spec):
             raise ValueError(f"precision is {self.precision}, so quantization must be {wanted}")
         if self.runtime.name == "coreml" and self.opset is not None:
             raise ValueError("opset is for ONNX; Core ML has none")
+        self._require_coreml()
         if self.runtime.name == "tensorrt":
             _require_symmetric(self.quantization)
         elif self.runtime.engine != EngineSettings():
@@ -216,6 +220,12 @@ class TargetProfile(Spec):
         elif self.quantization is not None and self.quantization.rest != "fp32":
             raise ValueError(f"quantization.rest is for TensorRT; {self.runtime.name} takes fp32")
         return self
+
+    def _require_coreml(self) -> None:
+        if self.runtime.name != "coreml" and (self.weights is not None or self.coreml != CoreMLSettings()):
+            raise ValueError(f"weights and coreml are for Core ML, not for {self.runtime.name}")
+        if self.weights is not None and self.precision == "int8":
+            raise ValueError("precision int8 already says how weights are stored; leave weights out, or choose fp16")
 
     def selects(self, *, machine: str = "", model: str = "", os: str = "", os_version: str = "") -> bool:
         """Return whether a device that reports this fits the target; what it does not report is not judged."""

@@ -38,7 +38,7 @@ def show(screen: Screen, path: Path) -> None:
         ("target", f"{manifest.target} ({manifest.runtime}, {manifest.precision})"),
         ("digest", opened.digest),
         ("size", format_size(manifest.size_bytes)),
-        ("parity with torch", parity_text(manifest.parity)),
+        ("parity with torch", parity_text(manifest.parity, unchecked=manifest.parity_unchecked)),
         ("accuracy", accuracy_text(manifest.accuracy)),
         ("weights", ", ".join(f"{count} {kind}" for kind, count in manifest.precision_summary.items()) or "-"),
         ("licence", manifest.weights_licence or "not stated"),

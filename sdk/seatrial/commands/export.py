@@ -91,7 +91,7 @@ def _say(screen: Screen, bundle: Bundle) -> None:
     manifest = bundle.manifest
     screen.line(f"bundle    {bundle.path}")
     screen.line(f"size      {format_size(manifest.size_bytes)} ({manifest.precision}, {manifest.runtime})")
-    screen.line(f"parity    with torch: {parity_text(manifest.parity)}")
+    screen.line(f"parity    with torch: {parity_text(manifest.parity, unchecked=manifest.parity_unchecked)}")
     if manifest.accuracy:
         screen.line(f"accuracy  {accuracy_text(manifest.accuracy)}")
     for note in manifest.notes:

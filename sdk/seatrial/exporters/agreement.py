@@ -31,6 +31,14 @@ AGAINST_ITSELF = (
 )
 
 
+class Reference(Protocol):
+    """What an artifact is held to."""
+
+    def run(self, inputs: Mapping[str, Any]) -> Arrays:
+        """Return the outputs for one sample, both by name."""
+        ...
+
+
 class Runnable(Protocol):
     """An exported artifact, loaded on this host."""
 
@@ -74,7 +82,7 @@ def compare(
     reference = TorchReference(source, output_names(program))
     inputs, outputs = artifact.described()
     on_progress("compare with torch")
-    parity = _parity(reference, artifact, source, plan, golden_in, inputs)
+    parity = parity_figures(reference, artifact, source, plan, golden_in, inputs)
     on_progress("measure accuracy")
     fields = {
         "inputs": tensor_entries("input", artifact.given(golden_in), inputs, {}),
@@ -98,14 +106,18 @@ def notes_on(source: ModelSource) -> tuple[str, ...]:
     return (*notes, AGAINST_ITSELF) if alone else notes
 
 
-def _parity(
-    reference: TorchReference,
+def parity_figures(
+    reference: Reference,
     artifact: Runnable,
     source: ModelSource,
     plan: ShapePlan,
     golden_in: Arrays,
     shapes: Shapes,
 ) -> dict[str, float]:
+    """Return the manifest's parity: on the source's checks, on the example inputs, and at the limits of the shapes.
+
+    ``shapes`` are those of the inputs. Raises ExportError when outputs differ in shape or hold NaN.
+    """
     samples = read_samples(source, "checks", shapes) or [golden_in]
     figures = measure_parity(reference.run, artifact.run, samples)
     figures |= {f"golden_{key}": value for key, value in _compared(reference, artifact, golden_in).items()}
@@ -116,7 +128,7 @@ def _parity(
     return figures
 
 
-def _compared(reference: TorchReference, artifact: Runnable, inputs: Arrays) -> dict[str, float]:
+def _compared(reference: Reference, artifact: Runnable, inputs: Arrays) -> dict[str, float]:
     figures = measure_parity(reference.run, artifact.run, [inputs])
     return {key: figures[key] for key in ("sqnr_db", "max_abs") if key in figures}
 

@@ -6,32 +6,29 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from seatrial_runner.bundle import Content, write_bundle
 
 from ...verify.coreml import library
-from ..capture import capture, output_names
-from ..digest import program_digest
-from ..golden import golden_files, tensor_entries, toolchain
-from ..reference import TorchReference
-from ..shapes import ShapePlan, plan_shapes
-from ..tolerance import FLOOR
+from ...verify.coreml.weights import precision_summary
+from ..agreement import Agreement, example_arrays
+from ..capture import output_names
+from ..golden import toolchain
+from ..program import captured, identity
+from ..shapes import plan_shapes
+from .agreement import agree
+from .artifact import PackageArtifact
 from .convert import Converted, convert
 from .deployment import ios_level
-from .features import Feature, encoded, input_features
-from .package import NAME, package_files
+from .features import input_features
+from .package import NAME, package_files, write_package
+from .reference import AppReference, states_of
+from .storage import check_storage
 
 if TYPE_CHECKING:
-    import torch
-    from numpy.typing import NDArray
-
     from seatrial_targets.profile import TargetProfile
 
     from ...source import ModelSource
     from .. import Progress
-
-Arrays = dict[str, "NDArray[Any]"]
 
 
 class CoreMLExporter:
@@ -50,59 +47,40 @@ class CoreMLExporter:
     ) -> Path:
         """Write the bundle at ``out`` and return it. Raises ExportError or ModelError."""
         ios_level(target)
+        check_storage(target)
         features = input_features(source, target)
         plan = plan_shapes(source, target)
         on_progress("capture the model")
-        program = source.program or capture(source, plan.dynamic, plan.traced, log)
+        program = captured(source, plan, log)
+        reference = AppReference(source, output_names(program), features, states_of(source, program))
         on_progress("load coremltools")
         library.load()
-        with tempfile.TemporaryDirectory() as folder:
-            converted = convert(source, program, features, target, log, on_progress, Path(folder))
+        with tempfile.TemporaryDirectory() as temporary:
+            converted = convert(source, program, features, target, log, on_progress, Path(temporary))
             files = package_files(converted.model, {})
-        fields, contents = _described(source, program, features, target, converted, files, on_progress)
+            folder = write_package(files, Path(temporary))
+            examples = example_arrays(source)
+            artifact = PackageArtifact(folder, features, plan, examples, reference.run(examples))
+            agreement = agree(source, program, plan, target, reference, artifact, on_progress)
         on_progress("write the bundle")
-        fields |= {"name": name, "recipe_digest": recipe_digest, "model_digest": _digest(source, program, plan)}
-        return write_bundle(out, contents, fields).path
+        fields = _fields(converted, agreement, target, artifact)
+        fields |= {"name": name, "recipe_digest": recipe_digest, "model_digest": identity(source, program, plan)}
+        package = {f"{NAME}/{path}": Content("artifact", data) for path, data in files.items()}
+        return write_bundle(out, package | agreement.contents, fields).path
 
 
-def _digest(source: ModelSource, program: torch.export.ExportedProgram, plan: ShapePlan) -> str:
-    return program_digest(program) if plan.dynamic is None or source.program else source.digest
-
-
-def _described(
-    source: ModelSource,
-    program: torch.export.ExportedProgram,
-    features: tuple[Feature, ...],
-    target: TargetProfile,
-    converted: Converted,
-    files: dict[str, bytes],
-    on_progress: Progress,
-) -> tuple[dict[str, Any], dict[str, Content]]:
-    on_progress("compute golden outputs")
-    examples = {name: value.detach().numpy() for name, value in source.inputs.items()}
-    golden_in = encoded(features, examples)
-    reference = TorchReference(source, output_names(program)).run(examples)
-    spec = converted.model.get_spec().description
-    golden = {
-        each.name: value.astype(_dtype(each)) for each, value in zip(spec.output, reference.values(), strict=True)
-    }
-    fields = {
+def _fields(
+    converted: Converted, agreement: Agreement, target: TargetProfile, artifact: PackageArtifact
+) -> dict[str, Any]:
+    notes = (f"converted by the {converted.route} route", *converted.notes, *agreement.fields["notes"])
+    return {
         "target": target.name,
         "profile": target.model_dump(mode="json", by_alias=True),
         "runtime": target.runtime.name,
         "precision": target.precision,
         "artifact": NAME,
-        "inputs": tensor_entries("input", golden_in, {n: a.shape for n, a in golden_in.items()}, {}),
-        "outputs": tensor_entries(
-            "output", golden, {n: a.shape for n, a in golden.items()}, dict.fromkeys(golden, FLOOR[target.precision])
-        ),
+        "precision_summary": precision_summary(artifact.session.package.function),
         "toolchain": toolchain("coremltools"),
-        "weights_licence": source.weights_licence,
-        "notes": (f"converted by the {converted.route} route", *converted.notes, "parity with torch was not checked"),
+        **agreement.fields,
+        "notes": notes,
     }
-    package = {f"{NAME}/{path}": Content("artifact", data) for path, data in files.items()}
-    return fields, package | golden_files(golden_in, golden, reference)
-
-
-def _dtype(feature: Any) -> Any:
-    return {65568: np.float32, 65552: np.float16, 131104: np.int32}[feature.type.multiArrayType.dataType]

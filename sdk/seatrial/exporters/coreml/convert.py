@@ -23,6 +23,8 @@ from ..noise import quiet as torch_quiet
 from .deployment import deployment_target
 from .features import Feature, input_types
 from .progress import ProgressStream
+from .rewriting import rewritten
+from .storage import stored
 from .unsupported import explained
 
 if TYPE_CHECKING:
@@ -65,8 +67,14 @@ def convert(
         return ct.convert(model, **_arguments(program, source, features, target, ct), package_dir=package)
 
     with silence(on_progress) as heard:
+        known, changed = rewritten(program)
+        says = (f"written with other operators for coremltools: {', '.join(changed)}",) if changed else ()
         try:
-            return Converted(converted(_decomposed(program)), "export", tuple(heard))
+            return Converted(
+                _finished(converted(known), target, on_progress), "export", (*says, *library.condensed(heard))
+            )
+        except ExportError:
+            raise
         except Exception as error:
             first = _released(error)
         on_progress("convert again, from a trace")
@@ -74,9 +82,21 @@ def convert(
             model = converted(_traced(source, program))
         except Exception as error:
             keep_error(first, log, f"\nand from a trace:\n{error}\n")
-            raise ExportError(f"{explained(first, _released(error), program)}{see_log(log)}") from first
-    why = f"converted from a trace, since coremltools can't convert the exported program: {_short(first)}"
-    return Converted(model, "trace", (why, *heard))
+            raise ExportError(f"{explained(first, _released(error), known, program)}{see_log(log)}") from first
+        return Converted(
+            _finished(model, target, on_progress), "trace", (_why_traced(first), *library.condensed(heard))
+        )
+
+
+def _finished(model: Any, target: TargetProfile, on_progress: Progress) -> Any:
+    if target.weights is None:
+        return model
+    on_progress("compress the weights")
+    return stored(model, target.weights)
+
+
+def _why_traced(first: BaseException) -> str:
+    return f"converted from a trace, since coremltools can't convert the exported program: {_short(first)}"
 
 
 def _arguments(
@@ -86,7 +106,7 @@ def _arguments(
     target: TargetProfile,
     ct: Any,
 ) -> dict[str, Any]:
-    outputs = [ct.TensorType(name=name, dtype=_output_dtype(value)) for name, value in _outputs(program)]
+    outputs = [ct.TensorType(name=name, dtype=_output_dtype(value, target)) for name, value in _outputs(program)]
     precision = ct.precision.FLOAT32 if target.precision == "fp32" else ct.precision.FLOAT16
     return {
         "inputs": input_types(features, source, target, ct),
@@ -106,14 +126,9 @@ def _outputs(program: torch.export.ExportedProgram) -> list[tuple[str, Any]]:
     ]
 
 
-def _output_dtype(value: Any) -> Any:
+def _output_dtype(value: Any, target: TargetProfile) -> Any:
     # Integers keep what coremltools infers for them.
-    return np.float32 if value is not None and value.is_floating_point() else None
-
-
-def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
-    with torch_quiet():
-        return program.run_decompositions({})
+    return np.dtype(target.coreml.io).type if value is not None and value.is_floating_point() else None
 
 
 def _traced(source: ModelSource, program: torch.export.ExportedProgram) -> Any:

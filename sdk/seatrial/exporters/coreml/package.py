@@ -65,3 +65,12 @@ def _manifest(with_weights: bool) -> bytes:
 
 def _identifier(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{_AUTHOR}/{name}"))
+
+
+def write_package(files: dict[str, bytes], folder: Path) -> Path:
+    """Write the files of a package below ``folder`` and return it: what is then checked is what is shipped."""
+    package = folder / "checked" / NAME
+    for path, data in files.items():
+        (package / path).parent.mkdir(parents=True, exist_ok=True)
+        (package / path).write_bytes(data)
+    return package

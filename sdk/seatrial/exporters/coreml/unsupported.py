@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..blame import node_place
 
@@ -17,35 +17,50 @@ _PATTERNS = (
 )
 # What users can write instead. Only what was tried: each is converted and compared with torch in the tests.
 REPLACEMENTS = {
-    "new_ones": "torch.ones(x.shape, ...)",
+    "linalg_inv_ex": "a solution in closed form, or compute the inverse outside of the model",
 }
 
 
-def explained(first: BaseException, second: BaseException, program: torch.export.ExportedProgram) -> str:
-    """Return one line on why neither the exported program (``first``) nor a trace (``second``) could be converted."""
+def explained(
+    first: BaseException,
+    second: BaseException,
+    known: torch.export.ExportedProgram,
+    program: torch.export.ExportedProgram,
+) -> str:
+    """Return one line on why neither the exported program (``first``) nor a trace (``second``) could be converted.
+
+    ``known`` is what was converted, ``program`` what it was rewritten from.
+    """
     for error in (first, second):
         for pattern in _PATTERNS:
             if found := pattern.search(str(error)):
-                return _named(found["kind"], found.groupdict().get("node") or "", program)
+                return _named(found["kind"], found.groupdict().get("node") or "", known, program)
     return f"coremltools can't convert the model: {_line(first)}; and from a trace: {_line(second)}"
 
 
-def _named(kind: str, node: str, program: torch.export.ExportedProgram) -> str:
+def _named(kind: str, name: str, known: torch.export.ExportedProgram, program: torch.export.ExportedProgram) -> str:
     short = kind.split("::")[-1].split(".")[0]
-    where = _place(short, node, program) or "the model"
-    advice = REPLACEMENTS.get(short, "other operators, or leave that part out of the exported model")
-    return f"{where}: operator {short!r} can't be converted to Core ML by coremltools; use {advice}"
+    node = next(iter(_candidates(short, name, known, program)), None)
+    where = (node_place(node) if node is not None else "") or "the model"
+    operator = _original(node) if node is not None else short
+    advice = REPLACEMENTS.get(operator, "other operators, or leave that part out of the exported model")
+    return f"{where}: operator {operator!r} can't be converted to Core ML by coremltools; use {advice}"
 
 
-def _place(short: str, node: str, program: torch.export.ExportedProgram) -> str:
-    for graph in (program.graph, program.run_decompositions({}).graph):
-        nodes = [each for each in graph.nodes if each.op == "call_function"]
-        exact = [each for each in nodes if each.name == node]
-        near = [each for each in nodes if short in str(each.target).replace("::", ".").split(".")]
-        for each in (*exact, *near):
-            if place := node_place(each):
-                return place
-    return ""
+def _candidates(
+    short: str, name: str, known: torch.export.ExportedProgram, program: torch.export.ExportedProgram
+) -> list[Any]:
+    """Nodes that may be meant, the likeliest first: of that name, then of that operator, with a place in the code."""
+    nodes = [each for graph in (known.graph, program.graph) for each in graph.nodes if each.op == "call_function"]
+    exact = [each for each in nodes if each.name == name]
+    near = [each for each in nodes if short in str(each.target).replace("::", ".").split(".")]
+    return [each for each in (*exact, *near) if node_place(each)]
+
+
+def _original(node: Any) -> str:
+    """The operator that the user called, where torch has since written it with others."""
+    target = str(node.meta.get("original_aten") or node.target)
+    return target.removeprefix("aten.").split(".")[0]
 
 
 def _line(error: BaseException) -> str:

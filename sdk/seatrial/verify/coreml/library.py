@@ -19,7 +19,8 @@ EXTRA = "pip install 'seatrial[coreml]'"
 _NOISE = re.compile(
     r"Failed to load _ML\w+|Fail to import BlobReader|Torch version \S+ has not been tested"
     r"|scikit-learn version \S+ is not|(XGBoost|TensorFlow|Keras) version \S+ (is not supported|has not been tested)"
-    r"|Tuple detected at graph output|Core ML only supports fp16 states|int64 dtype input"
+    r"|Tuple detected at graph output|Core ML embedding \(gather\) layer|Core ML only supports fp16 states"
+    r"|int64 dtype input"
     r"|Input '\w+' is of dtype bool|Trying to insert a cast op|overflow encountered in cast"
     r"|Saving value type of (int64|float64|bool) into a builtin type of (int32|fp32|i32|float32), might"
 )
@@ -43,28 +44,42 @@ def load() -> Any:
 @contextmanager
 def quiet() -> Iterator[list[str]]:
     """Context: coremltools' log is silent; yield the list that its real warnings are added to, each once."""
-    heard: list[str] = []
+    ear = _Ear()
     logger, chatty = logging.getLogger("coremltools"), [logging.getLogger(name) for name in _CHATTY]
-    levels = [each.level for each in chatty]
-    keep = _Keep(heard)
-    logger.addFilter(keep)
+    levels, propagate = [each.level for each in chatty], logger.propagate
+    logger.addHandler(ear)  # a handler, since a filter would not see what loggers below this one say
+    logger.propagate = False
     for each in chatty:
         each.setLevel(logging.CRITICAL)
     try:
-        yield heard
+        yield ear.heard
     finally:
-        logger.removeFilter(keep)
+        logger.removeHandler(ear)
+        logger.propagate = propagate
         for each, level in zip(chatty, levels, strict=True):
             each.setLevel(level)
 
 
-class _Keep(logging.Filter):
-    def __init__(self, heard: list[str]) -> None:
-        super().__init__()
-        self._heard = heard
+def condensed(heard: list[str]) -> tuple[str, ...]:
+    """Return warnings with those of one kind, which differ in numbers and names of values, as one line.
 
-    def filter(self, record: logging.LogRecord) -> bool:
+    >>> condensed(["axis 1: 24 is odd", "axis 1: 40 is odd", "other"])
+    ('axis 1: 24 is odd (and 1 more of that kind)', 'other')
+    """
+    kinds: dict[str, list[str]] = {}
+    for text in heard:
+        kinds.setdefault(re.sub(r"\b\w*\d\w*\b", "#", text), []).append(text)
+    return tuple(
+        first + (f" (and {len(others)} more of that kind)" if others else "") for first, *others in kinds.values()
+    )
+
+
+class _Ear(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.heard: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
         text = " ".join(record.getMessage().split())
-        if record.levelno >= logging.WARNING and text and not _NOISE.search(text) and text not in self._heard:
-            self._heard.append(text)
-        return False
+        if text and not _NOISE.search(text) and text not in self.heard:
+            self.heard.append(text)

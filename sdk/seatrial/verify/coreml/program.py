@@ -66,6 +66,11 @@ class Function:
     opset: str
     block: Block
 
+    def declared(self, name: str) -> ValueType | None:
+        """Return the declared type of an input or of a value of the function's own block; None when there is none."""
+        values = (*self.inputs, *(output for operation in self.block.operations for output in operation.outputs))
+        return next((each.type for each in values if each.name == name), None)
+
     @property
     def ios(self) -> int:
         """The iOS version that knows this operation set: 15, 16, 17, 18 or 26."""

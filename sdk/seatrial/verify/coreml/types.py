@@ -43,11 +43,12 @@ _PROTO = {
 @dataclass(frozen=True)
 class ValueType:
     """``kind`` is tensor, list, dictionary, state or tuple; ``dtype`` and ``shape`` are the tensor's, or those of a
-    list's elements or of what a state holds."""
+    list's elements or of what a state holds. ``ranked`` is False when even the number of dimensions is open."""
 
     kind: str
     dtype: str = ""
     shape: tuple[Dim, ...] = ()
+    ranked: bool = True
 
     def __str__(self) -> str:
         inner = f"{self.dtype}{[n if n is not None else '?' for n in self.shape]}"
@@ -55,8 +56,9 @@ class ValueType:
 
     def admits(self, shape: tuple[int, ...]) -> bool:
         """Return whether a tensor of ``shape`` is what was declared."""
-        return len(shape) == len(self.shape) and all(
-            want is None or want == n for want, n in zip(self.shape, shape, strict=True)
+        return not self.ranked or (
+            len(shape) == len(self.shape)
+            and all(want is None or want == n for want, n in zip(self.shape, shape, strict=True))
         )
 
 
@@ -65,7 +67,8 @@ def value_type(proto: Any, names: Any) -> ValueType:
     kind = proto.WhichOneof("type")
     if kind == "tensorType":
         tensor = proto.tensorType
-        return ValueType("tensor", dtype_name(tensor.dataType, names), tuple(map(_dim, tensor.dimensions)))
+        ranked = not any(each.unknown.variadic for each in tensor.dimensions)
+        return ValueType("tensor", dtype_name(tensor.dataType, names), tuple(map(_dim, tensor.dimensions)), ranked)
     if kind == "listType":
         inner = value_type(proto.listType.type, names)
         return ValueType("list", inner.dtype, inner.shape)

@@ -76,6 +76,14 @@ def test_the_other_sampling_modes_are_those_of_the_documentation() -> None:
     check(evaluated(build, {"x": x}), [torch.tensor(row)[None, None] for rows in wanted.values() for row in rows])
 
 
+def test_boxes_are_read_only_in_the_modes_that_are_documented() -> None:
+    def build(x):
+        return mb.crop_resize(x=x, boxes=[[0.0, 0.0, 1.0, 1.0]], sampling_mode="OFFSET_CORNERS")
+
+    with pytest.raises(UnsupportedOpError, match="boxes with the sampling mode OFFSET_CORNERS"):
+        evaluated(build, {"x": torch.zeros(1, 1, 2, 2)})
+
+
 def test_a_form_whose_rounding_is_not_documented_is_refused() -> None:
     def build(x):
         return mb.resize(x=x, shape=[3], resized_dims=np.uint32(1), interpolation_mode="NEAREST_NEIGHBOR",

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from ..call import Call, Implementation, require_indices
-from .sampling import coordinates
 
 _PADDING = {"constant": "zeros", "border": "border", "reflection": "reflection", "symmetric": "reflection"}
 
@@ -71,8 +70,10 @@ def _cropped(call: Call, image: torch.Tensor, box: torch.Tensor) -> torch.Tensor
     if call.flag("normalized_coordinates", False):
         top, bottom, left, right = top * (height - 1), bottom * (height - 1), left * (width - 1), right * (width - 1)
     mode = call.text("sampling_mode", "DEFAULT")
-    rows = _places(call, top, bottom, call.integer("target_height", 1), mode)
-    columns = _places(call, left, right, call.integer("target_width", 1), mode)
+    if mode not in ("STRICT_ALIGN_CORNERS", "ALIGN_CORNERS"):
+        raise call.unsupported(f"boxes with the sampling mode {mode}, whose places are not documented")
+    rows = _places(top, bottom, call.integer("target_height", 1), mode)
+    columns = _places(left, right, call.integer("target_width", 1), mode)
     return _read(image, rows, columns, call.number("pad_value", 0.0))
 
 
@@ -86,25 +87,11 @@ def _corners(call: Call, box: torch.Tensor) -> list[float]:
     return [a, b, c, d]
 
 
-def _places(call: Call, low: float, high: float, target: int, mode: str) -> torch.Tensor:
-    """Return where along an axis the box from ``low`` to ``high`` is read: a box of that many pixels, resized.
-
-    DEFAULT and UNALIGN_CORNERS take the box as pixels, each as wide as the distance of their middles; the others go
-    from corner to corner.
-    """
-    size = high - low + 1 if mode in ("STRICT_ALIGN_CORNERS", "ALIGN_CORNERS") else high - low
-    steps = torch.arange(target, dtype=torch.float64)
-    if mode in ("STRICT_ALIGN_CORNERS", "ALIGN_CORNERS"):
-        if target == 1:
-            return torch.tensor([(low + high) / 2 if mode == "ALIGN_CORNERS" else low], dtype=torch.float64)
-        return low + steps * ((size - 1) / (target - 1))
-    if mode == "OFFSET_CORNERS":
-        return low + (steps + 0.5) * (size / target)
-    if mode == "UNALIGN_CORNERS":
-        return low + (steps + 0.5) * (size / target) - 0.5
-    if mode != "DEFAULT":
-        coordinates(call, 1, 1, mode)  # raises: it is none
-    return low + steps * ((size + 1) / target)
+def _places(low: float, high: float, target: int, mode: str) -> torch.Tensor:
+    """Return where along an axis the box from ``low`` to ``high`` is read, from corner to corner."""
+    if target == 1:
+        return torch.tensor([(low + high) / 2 if mode == "ALIGN_CORNERS" else low], dtype=torch.float64)
+    return low + torch.arange(target, dtype=torch.float64) * ((high - low) / (target - 1))
 
 
 def _read(image: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, value: float) -> torch.Tensor:
