@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from seatrial.exporters import export
-from seatrial.source import ModelSource
+from seatrial.source import ModelSource, Predict
 from seatrial_runner.bundle import Bundle
 from seatrial_runner.manifest import Manifest
 from seatrial_targets.profile import TargetProfile
 
-from .models import MODELS, made
+from .models import made
 from .real import REAL
 
 NEAR_DB = 46.0  # relative L2 of 5e-3
@@ -38,8 +41,12 @@ def exported(source: ModelSource, target: TargetProfile, folder: Path) -> Manife
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("ios", [16, 18])
+@pytest.mark.parametrize(
+    ("name", "ios"),
+    # iOS 18 has one operation for attention, and sub-byte types; the others hardly differ.
+    [("resnet", 16), ("mobilenetv3", 17), ("vit", 16), ("vit", 18), ("unet", 17), ("ssd", 16), ("ssd", 17), ("lstm", 16),
+     ("gru", 18), ("encoder", 18), ("audio", 16)],
+)  # fmt: skip
 def test_a_model_of_each_kind(tmp_path: Path, name: str, ios: int) -> None:
     module, inputs = made(name)
     manifest = exported(ModelSource(module, inputs, name=name), iphone(ios), tmp_path)
@@ -64,13 +71,21 @@ def test_in_float32_hardly_anything_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_efficientnet_lite0_with_the_users_own_metric(tmp_path: Path) -> None:
+def test_efficientnet_lite0_with_a_metric_of_the_users_own(tmp_path: Path) -> None:
     from seatrial.demo import efficientnet_lite0
 
-    manifest = exported(efficientnet_lite0.build(), iphone(16), tmp_path)
-    assert manifest.parity["sqnr_db"] > NEAR_DB
-    assert (manifest.parity["samples"], manifest.parity["top1_agreement"]) == (60, 1.0)
-    assert manifest.accuracy["top1"] == manifest.accuracy["top1_torch"]
+    crops = list(itertools.islice(efficientnet_lite0.checks(), 0, 40, 10))
+
+    def evaluate(predict: Predict) -> dict[str, float]:
+        return {"espresso": float(predict(torch.from_numpy(crops[1])).softmax(1)[0, 967])}
+
+    source = dataclasses.replace(efficientnet_lite0.build(), checks=crops, evaluate=evaluate)
+    manifest = exported(source, iphone(16), tmp_path)
+    assert manifest.parity["golden_sqnr_db"] > NEAR_DB
+    # Over photographs FP16 is as far from torch as ONNX Runtime's FP16 is: 7e-3.
+    assert manifest.parity["sqnr_db"] > 41.0
+    assert (manifest.parity["samples"], manifest.parity["top1_agreement"]) == (4, 1.0)
+    assert manifest.accuracy["espresso"] == pytest.approx(manifest.accuracy["espresso_torch"], rel=0.02)
     assert manifest.precision_summary == {"float16": 50}
 
 
