@@ -2,7 +2,7 @@
 
 History of the format (key ``schema``):
 - ``seatrial.bundle/1``: first. Later, and only added to: ``artifact`` may name a folder, whose files are listed one by
-  one (a Core ML ``.mlpackage``); an input may be an ``image``; ``parity_unchecked`` says why there is no parity.
+  one (a Core ML ``.mlpackage``); an input may be an image; ``parity_unchecked`` says why there is no parity.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ class FileEntry(ManifestPart):
 
 class TensorEntry(ManifestPart):
     """One input or output of the model. ``shape`` holds ints, or names for dimensions that vary; ``golden_shape`` is
-    that of the golden file. ``tolerance`` (outputs): the relative L2 error that a device may show against it.
-    ``image`` (inputs of Core ML): the app gives an image; the golden file holds its pixels as uint8 of shape
-    (1, channels, height, width), channels in that order."""
+    that of the golden file. ``tolerance`` (outputs): the relative L2 error that a device may show against it. An image
+    of Core ML is uint8, (height, width, 3) in red, green, blue, or (height, width)."""
 
     name: str
     dtype: DType
@@ -45,7 +44,6 @@ class TensorEntry(ManifestPart):
     golden_shape: tuple[int, ...]
     golden: str
     tolerance: float | None = None
-    image: Literal["rgb", "bgr", "gray"] | None = None
 
 
 class Manifest(ManifestPart):

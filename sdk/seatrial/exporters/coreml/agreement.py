@@ -44,7 +44,7 @@ def agree(
     says why. Raises ExportError, and EvaluationError when the package is not what it declares.
     """
     examples = example_arrays(source)
-    golden_in = artifact.encoded(examples)
+    golden_in = artifact.given(examples)
     on_progress("compute golden outputs")
     answers = reference.run(examples)
     try:
@@ -86,10 +86,8 @@ def _agreement(
     notes: tuple[str, ...],
 ) -> Agreement:
     inputs, outputs = artifact.described()
-    entries = tensor_entries("input", golden_in, inputs, {})
-    images = [each.kind for each in artifact.features]
     fields: dict[str, Any] = {
-        "inputs": tuple({**each, "image": kind} for each, kind in zip(entries, images, strict=True)),
+        "inputs": tensor_entries("input", golden_in, inputs, {}),
         "outputs": tensor_entries("output", golden, outputs, tolerances),
         "parity": parity,
         "parity_unchecked": unchecked,

@@ -45,9 +45,9 @@ class PackageArtifact:
 
         Raises ExportError that names the operation when a value overflows and an output is spoilt by it.
         """
-        return self.as_torch(self.run_encoded(self.encoded(inputs), states))
+        return self.as_torch(self.run_encoded(self.given(inputs), states))
 
-    def encoded(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+    def given(self, inputs: Mapping[str, NDArray[Any]]) -> Arrays:
         """Return torch's inputs as an app gives them: under the package's names, in its types."""
         pairs = zip(self.session.inputs, self.features, strict=True)
         return {each.name: feature.encoded(inputs[feature.name]) for each, feature in pairs}
@@ -78,9 +78,9 @@ class PackageArtifact:
 
     def described(self) -> tuple[dict[str, tuple[int | str, ...]], dict[str, tuple[int | str, ...]]]:
         """Return the shapes of the package's inputs and outputs by name; a dimension that varies has a name."""
-        pairs = zip(self.session.inputs, self.torch_shapes().values(), strict=True)
+        shapes = zip(self.session.inputs, self.features, self.torch_shapes().values(), strict=True)
         return (
-            {each.name: shape for each, shape in pairs},
+            {each.name: _image_shape(shape) if feature.image else shape for each, feature, shape in shapes},
             {each.name: self._output_shape(each.name) for each in self.session.outputs},
         )
 
@@ -116,3 +116,8 @@ class PackageArtifact:
 
 def _named(name: str, shape: tuple[int, ...], moving: set[int]) -> tuple[int | str, ...]:
     return tuple(f"{name}_axis{axis}" if axis in moving else int(n) for axis, n in enumerate(shape))
+
+
+def _image_shape(shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    channels, height, width = shape[1:]
+    return (height, width, 3) if channels == 3 else (height, width)

@@ -24,7 +24,6 @@ Arrays = dict[str, "NDArray[Any]"]
 # Core ML exchanges float32, float16 and int32; coremltools turns the others into these.
 _EXCHANGED = {"float64": "float32", "bool": "float32", "bfloat16": "float32"}
 _WHOLE = ("int64", "int32", "int16", "int8", "uint8")
-_KINDS = {"RGB": "rgb", "BGR": "bgr", "GRAYSCALE": "gray"}  # in the manifest
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,10 @@ class Feature:
     dtype: str
     image: ImageInput | None = None
 
-    @property
-    def kind(self) -> str | None:
-        """What the manifest calls an image's channels; None for no image."""
-        return _KINDS[self.image.colour] if self.image else None
-
     def encoded(self, value: NDArray[Any]) -> NDArray[Any]:
         """Return torch's array as Core ML takes it. Raises ExportError when it is no image of this scale and bias."""
         if self.image is not None:
-            return self._pixels(value, self.image)
+            return as_image(self._pixels(value, self.image), self.image.colour)
         return np.ascontiguousarray(value.astype(self.dtype)).reshape(value.shape)
 
     def seen(self, value: NDArray[Any]) -> NDArray[Any]:
@@ -64,6 +58,15 @@ class Feature:
             )
         made: NDArray[Any] = pixels.astype(np.uint8)
         return made
+
+
+def as_image(planes: NDArray[Any], colour: str) -> NDArray[Any]:
+    """Return (1, channels, height, width) in the order of ``colour`` as (height, width, 3) in red, green, blue, or as
+    (height, width)."""
+    if colour == "GRAYSCALE":
+        return np.ascontiguousarray(planes[0, 0])
+    ordered = planes[0, ::-1] if colour == "BGR" else planes[0]
+    return np.ascontiguousarray(ordered.transpose(1, 2, 0))
 
 
 def _bias(image: ImageInput) -> NDArray[Any]:

@@ -38,8 +38,7 @@ class Described:
 
 
 class PackageSession:
-    """One package, loaded. An image is an array of uint8 and of shape (1, channels, height, width), its channels in the
-    order of its colour layout."""
+    """One package, loaded. Images are arrays of uint8: (height, width, 3) in red, green, blue, or (height, width)."""
 
     def __init__(self, folder: Path, *, rounded: bool = True) -> None:
         """Load the package at ``folder``. Raises BundleError when it is damaged."""
@@ -102,15 +101,29 @@ def _tensor(described: Described, inputs: Mapping[str, NDArray[Any]]) -> torch.T
     array = inputs[described.name]
     if str(array.dtype) != described.dtype:
         raise EvaluationError(f"input {described.name!r} takes {described.dtype}, but {array.dtype} was given")
-    # The program takes pixels as float32.
-    return torch.from_numpy(array.astype(np.float32) if described.colour else np.array(array))
+    return torch.from_numpy(np.array(_planes(described, array) if described.colour else array))
+
+
+def _planes(described: Described, array: NDArray[Any]) -> NDArray[Any]:
+    """Return an image as the program takes it: (1, channels, height, width) of float32, in its own colour order."""
+    if array.ndim != (2 if described.colour.startswith("GRAYSCALE") else 3):
+        raise EvaluationError(f"input {described.name!r} is an image, but {list(array.shape)} was given")
+    if described.colour.startswith("GRAYSCALE"):
+        return array.astype(np.float32)[None, None]
+    planes = array.transpose(2, 0, 1)[None].astype(np.float32)
+    return planes[:, ::-1] if described.colour == "BGR" else planes
 
 
 def _array(described: Described, value: Any) -> NDArray[Any]:
     if isinstance(value, dict):
         return np.array(list(value.values()), described.dtype)
-    array: NDArray[Any] = value.numpy()
-    if described.dtype == "uint8":
-        array = np.clip(np.rint(array), 0, 255)
-    made: NDArray[Any] = array.astype(described.dtype)
+    array: NDArray[Any] = _image(described, value.numpy()) if described.colour else value.numpy()
+    made: NDArray[Any] = np.ascontiguousarray(array.astype(described.dtype)).reshape(array.shape)
+    return made
+
+
+def _image(described: Described, array: NDArray[Any]) -> NDArray[Any]:
+    pixels = array[0] if described.colour.endswith("FLOAT16") else np.clip(np.rint(array[0]), 0, 255)
+    pixels = pixels[::-1] if described.colour == "BGR" else pixels
+    made: NDArray[Any] = pixels[0] if described.colour.startswith("GRAYSCALE") else pixels.transpose(1, 2, 0)
     return made

@@ -44,8 +44,8 @@ def exported(source: ModelSource, target: TargetProfile, folder: Path) -> Manife
 @pytest.mark.parametrize(
     ("name", "ios"),
     # iOS 18 has one operation for attention, and sub-byte types; the others hardly differ.
-    [("resnet", 16), ("mobilenetv3", 17), ("vit", 16), ("vit", 18), ("unet", 17), ("ssd", 16), ("ssd", 17), ("lstm", 16),
-     ("gru", 18), ("encoder", 18), ("audio", 16)],
+    [("resnet", 16), ("mobilenetv3", 17), ("vit", 16), ("vit", 18), ("unet", 17), ("ssd", 16), ("ssd", 17),
+     ("lstm", 16),     ("gru", 18), ("encoder", 18), ("audio", 16)],
 )  # fmt: skip
 def test_a_model_of_each_kind(tmp_path: Path, name: str, ios: int) -> None:
     module, inputs = made(name)

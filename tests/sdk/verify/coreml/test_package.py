@@ -188,11 +188,11 @@ def test_images_and_labels(tmp_path: Path, colour: str) -> None:
         )  # fmt: skip
     session = PackageSession(tmp_path / "m.mlpackage")
     assert (session.inputs[0].dtype, session.inputs[0].colour) == ("uint8", colour)
-    pixels = np.broadcast_to(np.array([10, 20, 30][:channels], np.uint8)[None, :, None, None], (1, channels, 2, 2))
+    pixels = np.full((2, 2), 10, np.uint8) if channels == 1 else np.full((2, 2, 3), [10, 20, 30], np.uint8)
     (output,) = session.outputs
     assert output.labels == tuple(labels)
     (found,) = session.run({"image": pixels}).values()
-    assert found.tolist() == [6, 11, 16][:channels]  # in the order of the layout, which is that of the planes
+    assert found.tolist() == {"RGB": [6, 11, 16], "BGR": [16, 11, 6], "GRAYSCALE": [6]}[colour]
 
 
 def test_a_copy_elsewhere_is_the_same(folder: Path, tmp_path: Path) -> None:
