@@ -34,7 +34,7 @@ class Progress(RecordPart):
     recipe_digest: str
     original_digest: str
     original: Figures
-    form: Literal["float", "quantized"] = "float"
+    form: Literal["float", "captured", "quantized"] = "float"
     reports: tuple[StepReport, ...] = ()
     edits: tuple[dict[str, Any], ...] = ()
     learned_scales: bool = False
@@ -98,7 +98,7 @@ class Checkpoint:
         if self.folder is None or not progress.weights:
             return
         path = self.folder / Path(progress.weights).name
-        if progress.form == "quantized":
+        if progress.form != "float":
             state.module = read_program(path).module()
         else:
             state.module = replay(state.module, progress.edits, state.source.inputs)

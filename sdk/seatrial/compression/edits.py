@@ -20,6 +20,8 @@ Replay = Callable[["torch.nn.Module", Mapping[str, Any], Mapping[str, "torch.Ten
 # kind -> "module:function". The kind stands in each edit under the key "edit".
 TABLE: dict[str, str] = {
     "prune_channels": "seatrial.compression.pruning.channels:replay",
+    "replace_activation": "seatrial.compression.surgery.activations:replay",
+    "replace_modules": "seatrial.compression.surgery.modules:replay",
     "fold_batch_norm": "seatrial.compression.surgery.batch_norm:replay",
 }
 

@@ -81,7 +81,7 @@ class Record(RecordPart):
     recipe_digest: str
     seed: int = 0
     targets: tuple[str, ...] = ()
-    form: Literal["float", "quantized"]
+    form: Literal["float", "captured", "quantized"]
     original_digest: str
     original: Figures
     steps: tuple[StepReport, ...]

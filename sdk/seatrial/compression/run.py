@@ -202,8 +202,9 @@ def check_recipe(steps: Sequence[Step[Any]], state: CompressionState) -> None:
     form, cause = state.form, "the model source"
     for index, step in enumerate(steps):
         settings, where = step.settings, f"steps[{index}] {step.settings.kind}"
-        if settings.takes != form:
-            raise UserError(f"{where}: works on a {settings.takes} model, and {cause} gives a {form} one{_order(form)}")
+        if form not in settings.takes:
+            wanted = " or ".join(settings.takes)
+            raise UserError(f"{where}: works on a {wanted} model, and {cause} gives a {form} one{_order(form)}")
         for need in settings.needs:
             if getattr(state.source, need) is None:
                 raise ModelError(f"{where}: needs `{need}` of the model source, which has none; add it to the factory")
@@ -217,6 +218,8 @@ def check_recipe(steps: Sequence[Step[Any]], state: CompressionState) -> None:
 def _order(form: str) -> str:
     if form == "quantized":
         return "; a model is quantized once, and what needs float weights comes before that"
+    if form == "captured":
+        return "; a captured graph (a .pt2) has no modules any more: give the factory, or put the step first"
     return "; put the step that quantizes before it"
 
 

@@ -6,19 +6,19 @@ from typing import ClassVar, Literal
 
 from seatrial_targets.spec import Spec
 
-Form = Literal["float", "quantized"]
-"""What a model is made of between two steps: float modules, or a captured graph with quantizers in it."""
+Form = Literal["float", "captured", "quantized"]
+"""What a model is made of between two steps: float modules, a captured graph, or one with quantizers in it."""
 
 
 class StepSettings(Spec):
     """Settings of one step. ``kind`` is its name in a recipe.
 
-    ``takes`` is the form that the step works on and ``gives`` the form that it leaves, so that a recipe in the wrong
+    ``takes`` are the forms that the step works on and ``gives`` the form that it leaves, so that a recipe in the wrong
     order is refused before anything runs. ``needs`` names what the model source must have: "calibration", "train".
     """
 
     kind: ClassVar[str]
-    takes: ClassVar[Form] = "float"
+    takes: ClassVar[tuple[Form, ...]] = ("float",)
     gives: ClassVar[Form] = "float"
 
     @property

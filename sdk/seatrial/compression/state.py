@@ -35,7 +35,8 @@ class CompressionState:
     """The model between two steps.
 
     ``source`` is what the user gave and is never changed; ``module`` is a copy that the steps change or replace, and
-    ``form`` says what it is: "float" (modules) or "quantized" (a captured graph, see quantized_program.py).
+    ``form`` says what it is: "float" (modules), "captured" (a graph) or "quantized" (a graph, see
+    quantized_program.py).
     ``folder`` is for a step's own files (checkpoints of training); it outlives an interruption. A step that changes
     the structure adds to ``edits``, so that the structure can be made again without a pickle (edits.py). ``bench``:
     where latency can be measured, if anywhere. ``sparse``: paths of weights whose zeros stay zeros in all training.
@@ -62,7 +63,9 @@ class CompressionState:
         with quiet():  # copying a captured graph copies its tree specs, which torch itself calls deprecated
             module = copy.deepcopy(source.module)
         set_training(module, False)
-        form: Form = "quantized" if source.program is not None and is_quantized(source.program) else "float"
+        form: Form = "float"
+        if source.program is not None:
+            form = "quantized" if is_quantized(source.program) else "captured"
         return cls(source, module, form, **fields)
 
     def as_source(self, **fields: Any) -> ModelSource:

@@ -35,6 +35,21 @@ STEPS: dict[str, Entry] = {
         "seatrial.compression.surgery.batch_norm:FoldBatchNormStep",
         "Fold batch norms into the convolutions and linear layers before them",
     ),
+    "replace_activation": Entry(
+        "seatrial.compression.surgery.settings:ReplaceActivation",
+        "seatrial.compression.surgery.activations:ReplaceActivationStep",
+        "Replace activation modules, such as SiLU by Hardswish",
+    ),
+    "replace_modules": Entry(
+        "seatrial.compression.surgery.settings:ReplaceModules",
+        "seatrial.compression.surgery.modules:ReplaceModulesStep",
+        "Replace modules by rule, with functions of your own",
+    ),
+    "fuse_attention": Entry(
+        "seatrial.compression.surgery.settings:FuseAttention",
+        "seatrial.compression.surgery.attention:FuseAttentionStep",
+        "Write attention that is spelled out as one operator",
+    ),
     "prune": Entry(
         "seatrial.compression.pruning.settings:Prune",
         "seatrial.compression.pruning.structured:PruneStep",

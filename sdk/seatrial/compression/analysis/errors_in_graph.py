@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from ...exporters.blame import node_module
 from ..mixed_precision.sensitivity import sqnr_db
+from ..quantization.quantizer import layer_path
 from ..quantization.walk import Batches, walk
 
 
@@ -36,13 +36,3 @@ def layer_errors(
     pairs = {path: list(zip(wanted.found[path], values, strict=True)) for path, values in found.found.items()
              if path in wanted.found}  # fmt: skip
     return {path: sqnr_db(each) for path, each in pairs.items() if each[0][0].shape == each[0][1].shape}
-
-
-def layer_path(node: Any) -> str:
-    """Return the path of a layer's call: of its module, or, in a saved program, of the constant that is its weight."""
-    if path := node_module(node):
-        return path
-    weight = node.args[1]
-    while weight.op == "call_function" and weight.all_input_nodes:
-        weight = weight.all_input_nodes[0]
-    return str(weight.target).removesuffix(".weight") if weight.op == "get_attr" else str(node.name)

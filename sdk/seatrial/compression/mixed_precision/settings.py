@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from ..quantization.settings import Quantize
+from ..settings import Form
 
 
 class MixedPrecision(Quantize):
@@ -23,6 +24,7 @@ class MixedPrecision(Quantize):
     """
 
     kind: ClassVar[str] = "mixed_precision"
+    takes: ClassVar[tuple[Form, ...]] = ("float",)
     metric: Annotated[str, Field(min_length=1, max_length=100)] = "sqnr"
     least_quality: float | None = None
     most_latency: Annotated[float, Field(ge=0.0, le=100.0)] | None = None

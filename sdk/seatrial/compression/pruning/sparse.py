@@ -40,8 +40,6 @@ class PruneWeightsStep(Step[PruneWeights]):
         """Find every layer that is named."""
         names = [name for name, _ in state.module.named_modules() if name]
         select((*self.settings.layers, *self.settings.keep), names, "layer")
-        if state.source.program is not None:
-            raise UserError("a .pt2 has no layers with weights of their own; prune the module, before torch.export")
 
     def apply(self, state: CompressionState) -> Outcome:
         """Set weights to 0 in place; ``state.sparse`` makes later steps hold them there."""

@@ -27,10 +27,6 @@ class PruneStep(Step[Prune]):
         """Find every layer that is named; a device must be there for a goal of latency."""
         named = _names(state)
         select((*self.settings.layers, *self.settings.keep, *self.settings.heads), named, "layer")
-        if state.source.program is not None:
-            raise UserError(
-                "a .pt2 has no layers whose channels could be removed; prune the module, before torch.export"
-            )
         if self.settings.until is not None and self.settings.until.metric == "latency" and state.bench is None:
             raise UserError("until latency: needs a device to measure on; give --device NAME and a target")
 

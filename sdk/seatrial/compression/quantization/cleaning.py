@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 
-from ...exporters.blame import node_module
 from ..quantized_program import LIBRARY
-from .quantizer import layer_nodes
+from .quantizer import layer_nodes, layer_path
 
 
 def cleaned(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
@@ -17,7 +16,7 @@ def cleaned(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
     graph.eliminate_dead_code()
     for node in layer_nodes(graph):
         dequantize = node.args[1]
-        path = node_module(node)
+        path = layer_path(node)
         if str(getattr(dequantize, "target", "")).startswith(f"{LIBRARY}.dequantize") and path:
             _rename_all(module, dequantize, f"{path}.weight")
     _drop_unread(module)

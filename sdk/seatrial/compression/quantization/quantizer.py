@@ -77,7 +77,7 @@ class LayerQuantizer(Quantizer):
         if node.target in LAYERS and self._wanted(node):
             weight = self.specs.transposed_weight if node.target in TRANSPOSED else self.specs.weight
             _mark(node, {node.args[0]: self.specs.activation, node.args[1]: weight})
-            self.layers.append(node_module(node))
+            self.layers.append(layer_path(node))
         elif node.target in ADDITIONS and _both_computed(node):
             _mark(node, {node.args[0]: self.specs.activation, node.args[1]: self.specs.activation})
         elif node.target in MEANS and _is_float(node.args[0]):
@@ -86,7 +86,7 @@ class LayerQuantizer(Quantizer):
             self._annotate_concatenation(node)
 
     def _wanted(self, node: Any) -> bool:
-        return node_module(node) not in self.keep_float and is_weight(node.args[1]) and _is_float(node.args[0])
+        return layer_path(node) not in self.keep_float and is_weight(node.args[1]) and _is_float(node.args[0])
 
     def _annotate_concatenation(self, node: Any) -> None:
         # All inputs and the result have one scale, so that the integers can be copied as they are.
@@ -111,7 +111,17 @@ def layer_nodes(graph: Any) -> list[Any]:
 
 def layer_paths(graph: Any) -> list[str]:
     """Return the paths of those layers, each once."""
-    return list(dict.fromkeys(node_module(node) for node in layer_nodes(graph) if is_weight(node.args[1])))
+    return list(dict.fromkeys(layer_path(node) for node in layer_nodes(graph) if is_weight(node.args[1])))
+
+
+def layer_path(node: Any) -> str:
+    """Return the path of a layer's call: of its module, or, in a graph that was captured again, of its weight."""
+    if path := node_module(node):
+        return path
+    weight = node.args[1]
+    while weight.op == "call_function" and weight.all_input_nodes:
+        weight = weight.all_input_nodes[0]
+    return str(weight.target).removesuffix(".weight") if weight.op == "get_attr" else ""
 
 
 def is_weight(node: Any) -> bool:

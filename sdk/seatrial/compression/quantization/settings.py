@@ -38,6 +38,7 @@ class Quantize(QuantizerSettings):
     """
 
     kind: ClassVar[str] = "quantize"
+    takes: ClassVar[tuple[Form, ...]] = ("float", "captured")
     gives: ClassVar[Form] = "quantized"
     observer: Observer = "minmax"
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
