@@ -16,6 +16,7 @@ from .run import RunRequest, record
 from .ticker import ticking
 
 Execute = Callable[[RunRequest], AgentResult]
+UNSEEN = "the device's state after it was not read"
 
 
 class RunFailedError(SeatrialError):
@@ -38,7 +39,10 @@ class RunFailedError(SeatrialError):
 
 @dataclass
 class Attempts:
-    """Makes runs through ``execute``; each is kept by ``keep`` as soon as it ended, whatever became of it."""
+    """Makes runs through ``execute``; each is kept by ``keep`` as soon as it ended, whatever became of it.
+
+    One that ended well is kept twice, under the same index: the second time with the device's state after it.
+    """
 
     execute: Execute
     watch: Watch
@@ -77,19 +81,22 @@ class Attempts:
             run, error = record(request, index, started, died), died if last else None
         except SeatrialError as failed:
             run, error = record(request, index, started, failed), failed
-        if run.status == "ok":
-            run, error = self._observed(run, before)
-        self.keep(run)
+        if run.status != "ok":
+            self.keep(run)
+        elif error is None:
+            run = self._observed(run, before)
         if error is not None:
             raise error
         return run
 
-    def _observed(self, run: Run, before: DeviceState) -> tuple[Run, SeatrialError | None]:
-        """Return the run with the device's state around it. A link that is lost just now must not lose the run."""
-        try:
-            seen = self.watch.observed(before, run.result)
-        except SeatrialError as lost:
-            void = "the device's state after it could not be read"
-            return run.model_copy(update={"before": before, "invalid": void}), lost
+    def _observed(self, run: Run, before: DeviceState) -> Run:
+        """Return the run with the device's state around it.
+
+        It is kept before that is read, void as yet: who is killed just now, or loses the link, must not lose the run.
+        """
+        self.keep(run.model_copy(update={"before": before, "invalid": UNSEEN}))
+        seen = self.watch.observed(before, run.result)
         found = {"before": before, "after": seen.after, "others_load": seen.others_load, "invalid": seen.void}
-        return run.model_copy(update=found), None
+        whole = run.model_copy(update=found)
+        self.keep(whole)
+        return whole

@@ -1,7 +1,8 @@
 """What a trial measured so far, on disk after every run, so that a crash or a lost link loses no finished run.
 
 A journal is JSON lines beside the result (``trial.json.journal``): the trial without its runs, then one run per line,
-each flushed to disk. It becomes the result, written atomically, when the trial ends.
+each flushed to disk; of two lines with the same index the later one counts. It becomes the result, written atomically,
+when the trial ends.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Journal:
         return trial
 
     def add(self, run: Run) -> None:
-        """Append a run and wait until it is on disk."""
+        """Append a run and wait until it is on disk. One with the index of an earlier one takes its place."""
         if self._stream is None:
             raise HarnessError(f"{self.path}: the journal is not open")
         try:
@@ -104,7 +105,7 @@ def read_journal(path: Path) -> Trial:
         runs = tuple(Run.model_validate_json(line) for line in lines[1:-1] if line)
     except ValidationError as error:
         raise UserError(f"{path}: is not a journal of this version ({error.error_count()} errors)") from error
-    return trial.model_copy(update={"runs": runs})
+    return trial.model_copy(update={"runs": tuple({run.index: run for run in runs}.values())})
 
 
 def _line(record: Trial | Run) -> bytes:

@@ -1,10 +1,14 @@
 """One runner measures on a device at a time: a lease file there, with holder and expiry by the device's own clock.
 
-The lease is a line ``TOKEN EXPIRY IDENTITY HOLDER`` in ``<root>/lease``. Whoever finds it expired may take it. Each
-run checks the token in the same round trip that starts it (fencing), so a holder whose lease was taken can't measure
-beside the new one. flock(1) on the folder guards the look-then-write where the device has it; without it two takers
-within the same few milliseconds could both believe they won, and the fencing of the next run sends one of them home.
-An expiry more than a day ahead is none: the device's clock was set back.
+The lease is a line ``TOKEN EXPIRY@BOOT IDENTITY HOLDER`` in ``<root>/lease``. Whoever finds it expired may take it.
+Each run checks the token in the same round trip that starts it (fencing), so a holder whose lease was taken can't
+measure beside the new one. flock(1) on the folder guards the look-then-write where the device has it; without it two
+takers within the same few milliseconds could both believe they won, and the fencing of the next run sends one of them
+home.
+
+The clock is the kernel's time since boot, BOOT its boot id: whoever sets the wall clock neither frees a lease nor makes
+it last, and one from before a restart is void, since what it guarded has ended. A device that tells neither (a Mac)
+gets a bare EXPIRY by the wall clock; one more than a day ahead is none, as that clock was set back.
 """
 
 from __future__ import annotations
@@ -29,6 +33,22 @@ LONGEST_SECONDS = 86_400
 ROUND_TRIP_SECONDS = 30.0
 _abandoned: set[str] = set()
 
+# From `expiry` to `left`, the seconds that a lease has left; `now` and `at` are for writing one of our own.
+CLOCK = f"""
+boot='' now='' at=''
+{{ read -r boot < /proc/sys/kernel/random/boot_id && read -r now left < /proc/uptime; }} 2>/dev/null
+now=${{now%%.*}}
+case "$now" in ''|*[!0-9]*) now=$(date +%s) ;; *) at=@$boot ;; esac
+then=$now
+case "$expiry" in
+  *@*) [ "$at" = "@${{expiry#*@}}" ] || expiry=0; expiry=${{expiry%%@*}} ;;
+  *) [ -z "$at" ] || then=$(date +%s) ;;
+esac
+case "$expiry" in ''|*[!0-9]*|????????????*) expiry=0 ;; esac
+left=$((expiry - then))
+[ "$left" -le {LONGEST_SECONDS} ] || left=0
+"""
+
 # The flocks of toybox (Android) and busybox can't wait for a while; mksh (Android's shell) hands descriptors above 2
 # only to programs that name them. It is cat that writes, since dash's printf does not say why it can't.
 GUARD = f"""
@@ -40,13 +60,12 @@ if command -v flock >/dev/null 2>&1; then
     tries=$((tries + 1)); [ "$tries" -le 100 ] || exit 72; sleep .1 2>/dev/null || sleep 1
   done
 fi
-now=$(date +%s)
 token='' expiry=0 holder=''
 if [ -f lease ]; then read -r token expiry holder < lease || :; fi
-case "$expiry" in ''|*[!0-9]*|????????????*) expiry=0;; esac
-[ "$((expiry - now))" -le {LONGEST_SECONDS} ] || expiry=0
+{CLOCK}
 write() {{
-  printf '%s %s %s\\n' "$1" "$2" "$3" | cat > "lease.$1" && mv -f "lease.$1" lease || {{ rm -f "lease.$1"; return 1; }}
+  printf '%s %s%s %s\\n' "$1" "$2" "$at" "$3" |
+    cat > "lease.$1" && mv -f "lease.$1" lease || {{ rm -f "lease.$1"; return 1; }}
 }}
 """
 
@@ -54,8 +73,8 @@ TAKE = (
     'root=$1 mine=$2 seconds=$3 me=$4 dead=$5; mkdir -p "$root"\n'
     + GUARD
     + f"""
-if [ -n "$token" ] && [ "$token" != "$mine" ] && [ "$token" != "$dead" ] && [ "$expiry" -gt "$now" ]; then
-  printf '%s %s %s' "$token" "$((expiry - now))" "$holder"; exit {HELD}
+if [ -n "$token" ] && [ "$token" != "$mine" ] && [ "$token" != "$dead" ] && [ "$left" -gt 0 ]; then
+  printf '%s %s %s' "$token" "$left" "$holder"; exit {HELD}
 fi
 write "$mine" "$((now + seconds))" "$me" || exit 74
 """
@@ -72,12 +91,11 @@ exec 9<&-
 )
 
 # Looks without the guard's lock and without writing: whoever measures must not notice.
-LOOK = rf"""
+LOOK = f"""
 cd "$1" 2>/dev/null && [ -f lease ] || exit 0
 read -r token expiry holder < lease || :
-case "$expiry" in ''|*[!0-9]*|????????????*) exit 0;; esac
-left=$((expiry - $(date +%s)))
-[ "$left" -gt 0 ] && [ "$left" -le {LONGEST_SECONDS} ] && printf '%s %s %s' "$token" "$left" "$holder"
+{CLOCK}
+[ "$left" -gt 0 ] && printf '%s %s %s' "$token" "$left" "$holder"
 exit 0
 """
 

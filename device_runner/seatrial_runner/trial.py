@@ -213,6 +213,8 @@ class TrialRunner:
         return Attempts(session.execute, self._watch, self._keep, session.chill, self.plan.redos, self.on_event)
 
     def _keep(self, run: Run) -> None:
+        if self.runs and self.runs[-1].index == run.index:
+            self.runs.pop()
         self.runs.append(run)
         if self.journal is not None:
             self.journal.add(run)

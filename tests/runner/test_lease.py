@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -106,6 +107,44 @@ def test_an_expiry_far_ahead_is_of_a_clock_that_was_set_back(transport: Transpor
     leases.take(transport)
     path.write_text(f"feedbeef {int(time.time()) + 1000} - somebody@else\n")
     with pytest.raises(LeaseHeldError, match="somebody@else"):
+        leases.take(transport)
+
+
+def test_the_wall_clock_neither_frees_a_lease_nor_makes_it_last(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A `date` of our own on PATH jumps by ten days, back and forth."""
+    date = tmp_path / "bin/date"
+    date.parent.mkdir()
+    date.write_text('#!/bin/sh\necho "$(cat "${0%/*}/now")"\n')
+    date.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{date.parent}:{os.environ['PATH']}")
+    with open_transport(device) as transport:
+        for wall in (2_000_000_000, 1_900_000_000, 2_100_000_000):
+            (date.parent / "now").write_text(f"{wall}\n")
+            lease = leases.take(transport, seconds=100)
+            for jump in (-864_000, 864_000, 50):
+                (date.parent / "now").write_text(f"{wall + jump}\n")
+                assert 90 < leases.held_by(transport)[1] <= 100
+            leases.give_back(transport, lease)
+
+
+def test_a_lease_from_before_a_restart_is_void(transport: Transport):
+    leases.take(transport)
+    path = Path(transport.root) / "lease"
+    token, expiry, rest = path.read_text().split(" ", 2)
+    assert expiry.endswith(f"@{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}")
+    path.write_text(f"{token} {expiry.partition('@')[0]}@{'0' * 36} {'x' + rest}")
+    assert leases.held_by(transport) == ("", 0)
+    leases.take(transport)
+
+
+def test_a_device_without_proc_keeps_leases_by_its_wall_clock(transport: Transport, monkeypatch: pytest.MonkeyPatch):
+    for name in ("TAKE", "LOOK", "GIVE_BACK"):
+        monkeypatch.setattr(leases, name, getattr(leases, name).replace("/proc/", "/no/proc/"))
+    leases.take(transport)
+    assert "@" not in (Path(transport.root) / "lease").read_text().split(" ")[1]
+    with pytest.raises(LeaseHeldError):
         leases.take(transport)
 
 
