@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from seatrial_ci.statistics.duet import duet_log_ratio
 from seatrial_ci.statistics.intervals import Floats, quantile
 from seatrial_ci.statistics.validity import support_of, thirds_log_ratio
-from seatrial_runner.records import ArmResult, Memory, Run, RunKind, Trial, agent_arm
+from seatrial_runner.records import ArmResult, Memory, MeterInfo, Run, RunKind, Trial, agent_arm
+
+if TYPE_CHECKING:
+    from seatrial_runner.meter.energy import EnergyFigure
 
 BundleRole = Literal["candidate", "baseline"]
 Comparison = Literal["duet", "separate"]
@@ -97,28 +100,48 @@ def _on_gpu(memory: Memory) -> bool:
     return memory.engine_bytes is not None or memory.scratch_bytes is not None
 
 
-def energies(trial: Trial, bundle: BundleRole) -> Series:
-    """Return the net energy per inference, in mJ, of each energy run of ``bundle``."""
+def energies(trial: Trial, bundle: BundleRole, *, gross: bool = False) -> Series:
+    """Return the energy per inference, in mJ, of each energy run of ``bundle``: net of idling, or ``gross``."""
     if trial.meter is None:
         return Series(np.empty(0), problem=_why(trial, "energy") or "the device has no energy meter that we can read")
-    from seatrial_runner.meter.energy import energy_per_inference
-
     meter = trial.meter
 
     def figure(run: Run) -> float:
-        windows = run.result.energy if run.result else None
-        if windows is None or not meter.files().keys() <= set(windows.counters):
-            raise ValueError(f"run {run.index}: no readings of {meter.id}")
-        if any(len(sample.values) != len(windows.counters) for sample in windows.samples):
-            raise ValueError(f"run {run.index}: readings that lack a counter")
-        found = energy_per_inference(windows, meter)
-        if isinstance(found, str):
-            raise ValueError(f"run {run.index}: {found}")
+        found = energy_of(run, meter)
         if found.net_mj <= 0:
             raise ValueError(f"run {run.index}: no more energy than idling; lengthen the energy window")
-        return found.net_mj
+        return found.gross_mj if gross else found.net_mj
 
     return _series(trial, trial.of("energy", bundle), figure, "energy")
+
+
+def energy_of(run: Run, meter: MeterInfo) -> EnergyFigure:
+    """Return the energy of one run, with its doubts. Raises ValueError with the reason where there is none."""
+    from seatrial_runner.meter.energy import energy_per_inference
+
+    windows = run.result.energy if run.result else None
+    if run.power is not None and run.power.problem:
+        raise ValueError(f"run {run.index}: {run.power.problem}")
+    wanted = {counter for channel in meter.read if channel.in_total for counter in channel.counters}
+    if windows is None or not wanted or not wanted <= set(windows.counters):
+        raise ValueError(f"run {run.index}: no readings of {meter.id}")
+    if any(len(sample.values) != len(windows.counters) for sample in windows.samples):
+        raise ValueError(f"run {run.index}: readings that lack a counter")
+    found = energy_per_inference(windows, meter)
+    if isinstance(found, str):
+        raise ValueError(f"run {run.index}: {found}")
+    return found
+
+
+def energy_doubts(trial: Trial, bundle: BundleRole) -> tuple[str, ...]:
+    """Return why the energies of ``bundle`` are uncertain; whoever prints them prints these, too."""
+    found: dict[str, None] = {}
+    for run in trial.of("energy", bundle) if trial.meter else ():
+        try:
+            found |= dict.fromkeys(energy_of(run, trial.meter).doubts) if trial.meter else {}
+        except ValueError:
+            continue
+    return tuple(found)
 
 
 def sustained_latencies(trial: Trial, bundle: BundleRole) -> Series:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from seatrial_ci.figures import BundleRole, Series, cold_loads, energies, peak_memory, percentiles
+from seatrial_ci.figures import BundleRole, Series, cold_loads, energies, energy_doubts, peak_memory, percentiles
 from seatrial_ci.statistics.intervals import percentile_interval
 from seatrial_ci.statistics.runs import run_interval
 from seatrial_ci.statistics.validity import support_of
@@ -49,7 +49,9 @@ class BundleFigures(Frozen):
     latency: dict[str, Figure]  # p50, p90, p99
     cold_load: Figure
     peak_memory: Figure
-    energy: Figure
+    energy: Figure  # net of idling
+    energy_gross: Figure = Figure(unit="mJ", reason="not computed")
+    energy_doubts: tuple[str, ...] = ()  # why it is uncertain
     parity: dict[str, float] = Field(default_factory=dict)
     accuracy: dict[str, float] = Field(default_factory=dict)
 
@@ -92,6 +94,8 @@ def _bundle(trial: Trial, role: BundleRole) -> BundleFigures:
         cold_load=_figure(cold_loads(trial, role), "ns"),
         peak_memory=_figure(peak_memory(trial, role), "bytes"),
         energy=_figure(energies(trial, role), "mJ"),
+        energy_gross=_figure(energies(trial, role, gross=True), "mJ"),
+        energy_doubts=energy_doubts(trial, role),
         parity=dict(info.parity),
         accuracy=dict(info.accuracy),
     )

@@ -11,7 +11,7 @@ from seatrial_targets.errors import AgentError, DeadlineError, SeatrialError, St
 from .condition.pagecache import PageCache
 from .condition.window import Watch
 from .plan import Event, OnEvent, quiet
-from .records import AgentResult, DeviceState, Run
+from .records import AgentResult, DeviceState, PowerTrace, Run
 from .run import RunRequest, record
 from .ticker import ticking
 
@@ -48,6 +48,7 @@ class Attempts:
     watch: Watch
     keep: Callable[[Run], None]
     chill: Callable[[RunRequest], PageCache] = lambda request: "warm"
+    power: Callable[[], PowerTrace | None] = lambda: None
     redos: int = 2
     on_event: OnEvent = quiet
 
@@ -74,7 +75,7 @@ class Attempts:
         try:
             with ticking(self.on_event, f"{request.kind} run under way", request.expected_seconds):
                 run = record(request, index, started, self.execute(request))
-            run = run.model_copy(update={"page_cache": page_cache})
+            run = run.model_copy(update={"page_cache": page_cache, "power": self.power()})
             error: SeatrialError | None = None if run.status == "ok" else RunFailedError(run, self.watch.device)
         except (AgentError, DeadlineError) as died:
             # A died agent or a stuck one may be the device's mood: worth another try.

@@ -20,10 +20,11 @@ from .condition.pagecache import PageCache, drop, state_after
 from .condition.prepare import prepare
 from .condition.sensors import find_sensors
 from .condition.window import Watch
-from .meter import Choice, choose, sample_period_ns
+from .meter import Choice, choose_for, sample_period_ns
+from .meter.beside import execute_beside
 from .plan import Event, OnEvent, Plan, quiet
 from .pusher import Pusher
-from .records import AgentResult, ArmName, Build, BundleName, DeviceState, Prepared, RunKind
+from .records import AgentResult, ArmName, Build, BundleName, DeviceState, PowerTrace, Prepared, RunKind
 from .run import RunRequest, sweep
 from .runtime.base import Equipped, Ground, Runtime, get_runtime
 from .transport import open_transport
@@ -49,6 +50,7 @@ class DeviceSession:
     bytes_sent: int = 0
     prepared: tuple[Prepared, ...] = ()
     window: Window = field(default_factory=Window)
+    power: PowerTrace | None = None  # of the last run, until it is taken
 
     def request(
         self,
@@ -78,12 +80,28 @@ class DeviceSession:
 
     def execute(self, request: RunRequest) -> AgentResult:
         """Run once. See `Equipped.execute` for what it raises."""
-        result = self.equipped[next(iter(request.arms.values()))].execute(request)
+        result = self._made(request)
         if result.stamp and result.stamp not in self.stamp():
             raise AgentError(
                 f"{self.device.name}: a run was made by {result.stamp}, which the session did not begin with"
             )
         return result
+
+    def _made(self, request: RunRequest) -> AgentResult:
+        execute = self.equipped[next(iter(request.arms.values()))].execute
+        meter = self.meter.meter
+        if request.kind != "energy" or meter is None or meter.source == "file":
+            return execute(request)
+        measured = execute_beside(execute, request, self.device, self.transport, meter)
+        self.power = measured.power
+        if measured.meter is not None:
+            self.meter = Choice(measured.meter)
+        return measured.result
+
+    def take_power(self) -> PowerTrace | None:
+        """Return what a meter's program measured during the last run, once."""
+        power, self.power = self.power, None
+        return power
 
     def lacks(self, kind: RunKind) -> str:
         """Return why runs of ``kind`` can't be made with these bundles on this device, or an empty string."""
@@ -144,7 +162,7 @@ def open_session(
             prepared = prepare(transport, _units(profiles), device.allow_changes)
             pusher = Pusher(transport, lease, on_event)
             equipped = _equip(Ground(device, transport, state, lease, pusher, bundles, profiles))
-            meter = choose(transport, next(iter(profiles.values())).meters)
+            meter = choose_for(device, transport, next(iter(profiles.values())).meters)
             window = next(iter(profiles.values())).window
             session = DeviceSession(
                 device, transport, state, lease, runtime, equipped, meter, pusher.sent, prepared, window

@@ -111,18 +111,20 @@ class Channel(Record):
     """One thing that a meter measures: a rail, a package, a whole phone.
 
     ``counters`` are the ids under which its files or columns appear in a run, ``paths`` the files. ``quantity`` says
-    what their numbers mean, once multiplied by ``scale``: cumulative energy in uJ, power in uW, or a voltage and a
-    current (in this order) whose product is uW. Those with ``in_total`` add up to the meter's figure; the others are
-    parts of it, or lie beside it.
+    what their numbers mean, once multiplied by ``scale``: cumulative energy in uJ, power in uW, a voltage and a current
+    (in this order) whose product is uW, or a charge and a voltage whose product is uJ. Those with ``in_total`` add up
+    to the meter's figure; the others are parts of it, or lie beside it. ``signed`` is False where the sign of a current
+    is its driver's taste.
     """
 
     name: Text
-    quantity: Literal["energy", "power", "voltage and current"]
+    quantity: Literal["energy", "power", "voltage and current", "charge and voltage"]
     counters: tuple[Text, ...]
     paths: tuple[Text, ...] = ()
     scale: float = 1.0
     wraps_at: int | None = None
     in_total: bool = True
+    signed: bool = True
 
 
 class MeterInfo(Record):
@@ -158,5 +160,7 @@ class MeterInfo(Record):
         return (Channel.model_validate({"name": self.id, "quantity": "energy", **one}),)
 
     def files(self) -> dict[str, str]:
-        """Return what the agent reads: id of the counter to file."""
+        """Return what the agent reads: id of the counter to file. Nothing of a meter that a program reads."""
+        if self.source != "file":
+            return {}
         return {c: p for channel in self.read for c, p in zip(channel.counters, channel.paths, strict=False)}

@@ -131,6 +131,8 @@ class TrialRunner:
         """Bring every bundle to ``count`` energy runs, where the device has a meter."""
         if self.session.meter.meter is not None and not self.session.lacks("energy"):
             self._take_turns("energy", count)
+            # Which rails a program tells of may be known only now.
+            self.trial = self.trial.model_copy(update={"meter": self.session.meter.meter})
 
     def pairs(self, count: int) -> None:
         """Bring the comparison to ``count`` pairs: duet runs, or pairs of separate runs in ABBA order."""
@@ -210,7 +212,9 @@ class TrialRunner:
         if self._watch is None:
             self._watch = self.session.watch(self.on_event)
         session = self.session
-        return Attempts(session.execute, self._watch, self._keep, session.chill, self.plan.redos, self.on_event)
+        return Attempts(
+            session.execute, self._watch, self._keep, session.chill, session.take_power, self.plan.redos, self.on_event
+        )
 
     def _keep(self, run: Run) -> None:
         if self.runs and self.runs[-1].index == run.index:

@@ -23,6 +23,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator, mod
 from . import registry
 from .errors import UnknownNameError, UserError
 from .located import load as load_located
+from .meter import ExternalMeter
 from .profile import Name, architecture
 from .spec import Spec
 from .units import FROM_FILE
@@ -57,7 +58,8 @@ class Device(Spec):
 
     ``stamp`` is for what is not real hardware ("qemu-user arm64"): results carry it and no gate
     takes them as a baseline. ``allow_changes`` gives leave to set what the target's ``preparation`` names for the time
-    of a session, and says with which right: that of the user we log in as, ``sudo -n``, or Android's ``su``.
+    of a session, and says with which right: that of the user we log in as, ``sudo -n``, or Android's ``su``. ``meter``
+    is a power meter beside the device; it goes before those that the device has itself.
     """
 
     refused: ClassVar[Mapping[str, str]] = dict.fromkeys(
@@ -82,6 +84,7 @@ class Device(Spec):
     tags: tuple[Text, ...] = ()
     stamp: Annotated[str, Field(max_length=256)] = ""
     allow_changes: Literal["login", "sudo", "su"] | None = None
+    meter: ExternalMeter | None = None
 
     @field_validator("target")
     @classmethod

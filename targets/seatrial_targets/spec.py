@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-_UNIT_SUFFIXES = ("_ns", "_bytes", "_mj", "_db", "_c")
+_UNIT_SUFFIXES = ("_ns", "_bytes", "_mj", "_db", "_c", "_hz", "_v")
 
 
 def yaml_key(field: str) -> str:

@@ -25,6 +25,8 @@ POWER_UW: Mapping[str, int] = {"uW": 1, "mW": 10**3, "W": 10**6, "kW": 10**9}
 DECIBEL: Mapping[str, int] = {"dB": 1}
 PERCENT: Mapping[str, int] = {"%": 1}
 CELSIUS: Mapping[str, int] = {"C": 1}
+FREQUENCY: Mapping[str, int] = {"Hz": 1, "kHz": 10**3, "MHz": 10**6}
+VOLTAGE_MV: Mapping[str, int] = {"mV": 1, "V": 1000}
 
 _NUMBER = re.compile(r"\s*([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?)\s*([^\s\d]*)\s*", re.ASCII)
 _LIMIT = Decimal(2**53)  # JSON readers elsewhere keep whole numbers exactly only below this
@@ -63,6 +65,16 @@ def decibel(text: str | float) -> float:
 def celsius(text: str) -> float:
     """Return '70 C' as 70.0. Raises UserError."""
     return float(_quantity(text, CELSIUS, "C", "temperature", signed=True))
+
+
+def frequency_hz(text: str) -> float:
+    """Return '1 kHz' as 1000.0. Raises UserError."""
+    return float(_quantity(text, FREQUENCY, "Hz", "frequency"))
+
+
+def voltage_v(text: str) -> float:
+    """Return '3300 mV' as 3.3. Raises UserError."""
+    return float(_quantity(text, VOLTAGE_MV, "V", "voltage") / VOLTAGE_MV["V"])
 
 
 def ratio(text: str | float) -> float:
@@ -187,6 +199,18 @@ CelsiusC = Annotated[
     _reader(celsius, "C", False),
     PlainSerializer(lambda degrees: f"{degrees!r} C", str, "json"),
     _schema(CELSIUS, "70 C"),
+]
+FrequencyHz = Annotated[
+    float,
+    _reader(frequency_hz, "Hz", False),
+    PlainSerializer(lambda hz: f"{hz!r} Hz", str, "json"),
+    _schema(FREQUENCY, "1 kHz"),
+]
+VoltageV = Annotated[
+    float,
+    _reader(voltage_v, "V", False),
+    PlainSerializer(lambda volts: f"{volts!r} V", str, "json"),
+    _schema(VOLTAGE_MV, "3.3 V"),
 ]
 _NUMBER_OR_TEXT = {"type": ["number", "string"]}
 DurationNs = Annotated[

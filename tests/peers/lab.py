@@ -1,7 +1,8 @@
-"""The arm64 device lab from Python: `lab.sh` brings devices up and takes them away; faults are made here."""
+"""The device lab from Python: `lab.sh` brings devices up and takes them away; faults are made here."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from peers.sshd import wait_for_port
 
 REPOSITORY = Path(__file__).parents[2]
 FOLDER = REPOSITORY / ".lab"
+NATIVE = REPOSITORY / ".lab-native"  # of this machine's own architecture: fast
 SCRIPT = REPOSITORY / "tests" / "peers" / "lab.sh"
 NEEDS = "needs root: the arm64 device lab"
 NEEDS_MIRROR = "needs Debian, or DEBIAN_MIRROR set to a mirror of it: the arm64 device lab"
@@ -58,36 +60,48 @@ def packages() -> None:
     script("packages")
 
 
-def build() -> None:
+def build(folder: Path = FOLDER) -> None:
     """Install what the host needs and build the tree, both only once."""
     packages()
-    script("build", str(FOLDER))
+    own = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+    script("build", str(folder), *([own] if folder == NATIVE else []))
     script("sweep")
 
 
-class LabDevice:
-    """One emulated device in its own namespaces."""
+def library(folder: Path = FOLDER) -> str:
+    """Return the path, on the devices of a lab, of the ONNX Runtime that lies in their tree."""
+    path = next((folder / "rootfs").glob("opt/py/onnxruntime/capi/libonnxruntime.so.*"))
+    return "/" + str(path.relative_to(folder / "rootfs"))
 
-    def __init__(self, kind: str, server: str, port: int) -> None:
+
+class LabDevice:
+    """One device in its own namespaces: emulated, or of this machine's architecture."""
+
+    def __init__(self, kind: str, server: str, port: int, folder: Path = FOLDER) -> None:
         self.name = f"seatrial-{kind}-{os.getpid()}"
-        self._net, self._server, self._port = _free_net(), server, port
+        self._net, self._server, self._port, self.folder = _free_net(), server, port, folder
         self.address = f"10.77.{self._net}.2"
 
     def up(self) -> None:
         """Bring it up and wait until it answers."""
-        script("up", str(FOLDER), self.name, str(self._net), self._server)
+        script("up", str(self.folder), self.name, str(self._net), self._server)
         wait_for_port(self.address, self._port)
 
     def down(self) -> None:
         """Take it away with everything that ran in it."""
         script("down", self.name)
 
+    @property
+    def wire(self) -> str:
+        """The name of this machine's end of its network cable."""
+        return f"lab{self._net}"
+
     def link(self, up: bool) -> None:
         """Plug the network cable in, or pull it."""
         subprocess.run(["ip", "link", "set", f"lab{self._net}", "up" if up else "down"], check=True)
 
     def processes(self) -> dict[int, str]:
-        """Return the command line of the emulated processes, by their process id on the host."""
+        """Return the command line of the device's processes, by their process id on the host."""
         first = int(Path(f"/run/seatrial-lab/{self.name}.pid").read_text())
         found: dict[int, str] = {}
         todo = [first]
@@ -95,7 +109,7 @@ class LabDevice:
             for pid in subprocess.run(["pgrep", "-P", str(todo.pop())], capture_output=True).stdout.split():
                 todo.append(int(pid))
                 found[int(pid)] = _command_line(int(pid))
-        return {pid: line for pid, line in found.items() if "/qemu-aarch64 " in line}
+        return {pid: line for pid, line in found.items() if self.folder == NATIVE or "/qemu-aarch64 " in line}
 
     def running(self, text: str) -> list[int]:
         """Return the processes whose command line holds ``text``."""
@@ -104,7 +118,8 @@ class LabDevice:
     def kill(self, text: str) -> None:
         """Kill the processes whose command line holds ``text``, hard."""
         for pid in self.running(text):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def shell(self, command: str) -> str:
         """Run a command on the device as root, not through what is tested."""

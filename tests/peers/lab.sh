@@ -1,9 +1,10 @@
 #!/bin/bash
-# The arm64 device lab: a Debian 13 userland under qemu-user that answers over its own sshd ("pi") or over AOSP's own
-# adbd ("droid"), each in its own network, pid, mount and uts namespace. Needs root on Debian or Ubuntu, about 600 MB.
+# The device lab: a Debian 13 userland that answers over its own sshd ("pi") or over AOSP's own adbd ("droid"), each in
+# its own network, pid, mount and uts namespace. Needs root on Debian or Ubuntu, about 600 MB. As a rule it is arm64 under
+# qemu-user; of the host's own architecture it is hundreds of times faster, and good for what is not about arm64.
 #
 #   lab.sh packages                     what the host needs, by apt
-#   lab.sh build DIR                    once: emulator, userland, ONNX Runtime for aarch64, a key
+#   lab.sh build DIR [ARCH]             once: emulator, userland, ONNX Runtime, a key; ARCH: arm64, or the host's own
 #   lab.sh up DIR NAME NET sshd|adbd    a device at 10.77.NET.2, fresh from the built tree; NAME is PREFIX-OWNERPID
 #   lab.sh down NAME                    take it away again
 #   lab.sh sweep                        take away what an owner that no longer runs has left behind
@@ -31,14 +32,15 @@ mirror() { # the host's own when it is a Debian, else DEBIAN_MIRROR
 }
 
 build() {
-  local dir; dir=$(realpath -m "$1"); mkdir -p "$dir"
+  local dir arch=${2:-arm64}; dir=$(realpath -m "$1"); mkdir -p "$dir"
   exec 8>"$dir/lock"; flock 8
   if [ -e "$dir/built-1" ]; then return; fi
   rm -rf "$dir/rootfs" "$dir/apt" "$dir/qemu"
-  emulator "$dir"; userland "$dir"
+  [ "$arch" = "$(dpkg --print-architecture)" ] || emulator "$dir"
+  userland "$dir" "$arch"
   ssh-keygen -q -t ed25519 -N '' -f "$dir/key" <<<y >/dev/null
   configure "$dir/rootfs" "$dir/key.pub"
-  onnxruntime "$dir"
+  onnxruntime "$dir" "$arch"
   touch "$dir/built-1"
 }
 
@@ -57,14 +59,15 @@ CONF
 }
 
 userland() { # unpacked only: no maintainer scripts, so 20 s rather than minutes
-  mmdebstrap --quiet --variant=extract --architectures=arm64 --keyring=$keyring --include=python3,openssh-server,\
+  mmdebstrap --quiet --variant=extract --architectures="$2" --keyring=$keyring --include=python3,openssh-server,\
 openssh-sftp-server,adbd,toybox,mksh,procps,coreutils,util-linux,bash,dash,grep,sed,passwd,base-passwd,base-files,\
 libc-bin,hostname,iproute2 $DEBIAN "$1/rootfs" "$(mirror)"
 }
 
 onnxruntime() { # a lone manylinux2014 tag would silently choose a version that is years older
+  local machine=aarch64; [ "$2" = arm64 ] || machine=x86_64
   $PYTHON -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$1/rootfs/opt/py" \
-    --platform manylinux_2_28_aarch64 --platform manylinux_2_27_aarch64 --platform manylinux2014_aarch64 \
+    --platform "manylinux_2_28_$machine" --platform "manylinux_2_27_$machine" --platform "manylinux2014_$machine" \
     --python-version 3.13 --only-binary=:all: "${ONNXRUNTIME:-onnxruntime}" numpy
 }
 
@@ -93,7 +96,7 @@ PidFile none
 MaxStartups 50
 Subsystem sftp /usr/lib/openssh/sftp-server
 SSHD
-  echo /usr/lib/aarch64-linux-gnu/android >"$root/etc/ld.so.conf.d/android.conf"
+  printf '/usr/lib/%s-linux-gnu/android\n' aarch64 x86_64 >"$root/etc/ld.so.conf.d/android.conf"
 }
 
 # binfmt_misc is machine-global. The newest registration wins, so ours goes under its owner's name and leaves others be.
@@ -114,8 +117,9 @@ up() { # the built tree is the lower layer of an overlay in memory: every device
     adbd) serve="env -i PATH=/usr/bin:/bin:/usr/sbin:/sbin HOME=/data/local/tmp \
       chroot --userspec=2000:2000 /mnt/root /usr/lib/android-sdk/platform-tools/adbd" ;;
   esac
-  register "$name" "$dir/qemu/qemu-aarch64"
+  if [ -e "$dir/qemu/qemu-aarch64" ]; then register "$name" "$dir/qemu/qemu-aarch64"; fi
   ip netns add "$name"
+  ip link del "$link" 2>/dev/null || true # of a device that was taken down just now, and goes with its last process
   ip link add "$link" type veth peer name eth0 netns "$name"
   ip addr add "10.77.$net.1/24" dev "$link"; ip link set "$link" up
   ip -n "$name" addr add "10.77.$net.2/24" dev eth0; ip -n "$name" link set eth0 up; ip -n "$name" link set lo up

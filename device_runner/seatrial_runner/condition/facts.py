@@ -19,7 +19,7 @@ from seatrial_targets.profile import TargetProfile
 from ..agent import native_agent
 from ..deadline import Deadline
 from ..lease import held_by
-from ..meter import choose
+from ..meter import choose_for
 from ..records import DeviceState
 from ..runtime.base import Runtime, get_runtime
 from ..transport import open_transport
@@ -54,7 +54,7 @@ def _seen(device: Device, profile: TargetProfile | None, transport: Transport) -
     runtime = get_runtime(profile.runtime.name) if profile else None
     state = runtime.read_state(device, transport) if runtime else read_state(transport)
     holder, left = held_by(transport)
-    choice = choose(transport, profile.meters if profile else ())
+    choice = choose_for(device, transport, profile.meters if profile else ())
     return {
         "state": state,
         "root": transport.root,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from seatrial_targets.inventory import Device
+
 from ..deadline import Deadline
 from ..printable import printable
 from ..records import MeterInfo
 from ..transport.base import Transport
 from .base import TABLE, Meter, get_meter, sample_period_ns
 from .energy import EnergyFigure, energy_per_inference
+from .external import external_info
 
 __all__ = [
     "TABLE",
@@ -18,6 +21,7 @@ __all__ = [
     "EnergyFigure",
     "Meter",
     "choose",
+    "choose_for",
     "energy_per_inference",
     "get_meter",
     "sample_period_ns",
@@ -30,6 +34,11 @@ class Choice:
 
     meter: MeterInfo | None = None
     reason: str = ""
+
+
+def choose_for(device: Device, transport: Transport, wanted: Sequence[str] = ()) -> Choice:
+    """Return the meter beside the device, if its row names one, else what `choose` finds on it."""
+    return Choice(external_info(device.meter)) if device.meter else choose(transport, wanted)
 
 
 def choose(transport: Transport, wanted: Sequence[str] = ()) -> Choice:
@@ -50,6 +59,9 @@ def _listed(transport: Transport, meters: Sequence[Meter]) -> list[str]:
 
 
 def _why_not(lines: Sequence[str], names: Sequence[str]) -> str:
+    refused = [printable(line.split("\t", 1)[1].encode(), 200) for line in lines if line.startswith("refused\t")]
+    if refused:
+        return refused[0]
     denied = [printable(line.split("\t", 1)[1].encode(), 120) for line in lines if line.startswith("denied\t")]
     if denied:
         return f"{denied[0]} exists but may not be read by this user (root only)"

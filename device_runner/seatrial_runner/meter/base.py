@@ -13,6 +13,12 @@ from ..records import MeterInfo
 TABLE = {
     "rapl": "seatrial_runner.meter.counters:RaplMeter",
     "hwmon": "seatrial_runner.meter.counters:HwmonEnergyMeter",
+    "power": "seatrial_runner.meter.power_files:HwmonPowerMeter",
+    "iio": "seatrial_runner.meter.power_files:IioPowerMeter",
+    "odpm": "seatrial_runner.meter.odpm:OdpmMeter",
+    "perfetto": "seatrial_runner.meter.perfetto:PerfettoMeter",
+    "battery": "seatrial_runner.meter.battery:BatteryMeter",
+    "powermetrics": "seatrial_runner.meter.powermetrics:PowermetricsMeter",
     "jetson": "seatrial_runner.meter.jetson:JetsonRails",
 }
 
@@ -25,7 +31,8 @@ class Meter(ABC):
     """A kind of meter: how a device tells that it has one, and what its numbers mean.
 
     ``LIST`` is POSIX sh that prints lines of words with tabs between, beginning with the meter's name, for whatever of
-    its kind the device has; and ``denied<TAB>FILE`` for what is there but may not be read. It runs as the user that
+    its kind the device has; ``denied<TAB>FILE`` for what is there but may not be read, and ``refused<TAB>WHY`` for what
+    can't be used as things are. It runs as the user that
     we log in as, and must be quick and change nothing.
     """
 

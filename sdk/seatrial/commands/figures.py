@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Row = tuple[str, Callable[["BundleFigures"], str]]
 
-SELDOM = ("latency p99", "accuracy")  # rows that are shown when there is something in them
+SELDOM = ("latency p99", "accuracy", "energy, idling included")  # rows that are shown when there is something in them
 
 
 def say_summaries(screen: Screen, summaries: Sequence[Summary]) -> None:
@@ -22,6 +22,8 @@ def say_summaries(screen: Screen, summaries: Sequence[Summary]) -> None:
     rows = [[name, *(cell(bundle) for _, bundle in bundles)] for name, cell in _rows(any_energy(summaries))]
     rows = [row for row in rows if row[0] not in SELDOM or set(row[1:]) != {"-"}]
     screen.table(["", *heads], rows, title=_title(summaries))
+    for text in dict.fromkeys(doubt for _, bundle in bundles for doubt in bundle.energy_doubts):
+        screen.line(f"energy is uncertain: {text}")
     for text in _absences([bundle for _, bundle in bundles]):
         screen.line(f"not measured: {text}")
     for stamp in dict.fromkeys(summary.stamp for summary in summaries if summary.stamp):
@@ -58,6 +60,7 @@ def _rows(meter: str) -> list[Row]:
         ("cold load", lambda b: figure_text(b.cold_load)),
         ("peak memory", lambda b: figure_text(b.peak_memory)),
         (f"energy per inference{f' by {meter}' if meter else ''}", lambda b: figure_text(b.energy)),
+        ("energy, idling included", lambda b: figure_text(b.energy_gross)),
         ("parity with torch", lambda b: parity_text(b.parity, brief=True)),
         ("accuracy", lambda b: accuracy_text(b.accuracy, "-")),
     ]

@@ -110,6 +110,12 @@ def plan_options(command: F) -> F:
         click.option("--memory-runs", type=click.IntRange(min=0), metavar="N", help="Memory runs of each bundle."),
         click.option("--energy-runs", type=click.IntRange(min=0), metavar="N", help="Energy runs of each bundle."),
         click.option(
+            "--energy-window",
+            type=_Duration(),
+            metavar="TIME",
+            help="Length of idle, burst and idle in an energy run.  [default: 10s]",
+        ),
+        click.option(
             "--cold-runs", type=click.IntRange(0, 1000), metavar="N", help="Cold starts of each bundle.  [default: 0]"
         ),
         click.option(
@@ -144,6 +150,7 @@ def plan_changes(
     cpus: tuple[int, ...] | None,
     memory_runs: int | None,
     energy_runs: int | None,
+    energy_window: int | None,
     cold_runs: int | None,
     profile: bool | None,
     sustain: int | None,
@@ -158,6 +165,7 @@ def plan_changes(
         "cpus": cpus,
         "memory_runs": memory_runs,
         "energy_runs": energy_runs,
+        "energy_window_ns": energy_window,
         "cold_runs": cold_runs,
         "profile_runs": 1 if profile else None,
         "sustained_ns": sustain,
