@@ -39,15 +39,12 @@ class ModelSource:
     module and with each exported artifact, which both take and return tensors in the same way. ``train``: batches to
     train on, an iterable (a DataLoader, a list) or a function without arguments that returns a new one for each epoch.
     A batch is a pair (inputs, target), inputs alone, or a mapping in which what is no input of forward is the target.
-    ``loss(outputs, target)``: without one it is cross-entropy over class indices. ``dynamic_shapes``: as
-    in torch.export, used where the target's profile leaves an input's shape open. ``program`` replaces the capture of
-    ``module`` when the source is a `.pt2` file. ``reference``: the module that parity and accuracy are held against,
-    when ``module`` was made from it by compression, and ``recipe_digest`` names the recipe that did it.
-    ``learned_scales``: the scales of its quantizers were trained, so that exporters keep them to the bit.
-    ``keep_float``: paths or patterns of modules that int8 targets leave in floating point, beside those that the target
-    names.
-    ``class_labels`` (Core ML): the names of a classifier's classes, in the order of its only output; ``metadata``
-    (Core ML): what an app's developer sees, under author, licence, version, description or names of your own.
+    ``loss(outputs, target)``: without one it is cross-entropy over class indices. ``fit(module)``: your own training
+    loop, which trains a module in place; steps that minimise your own loss call it instead of ours.
+    ``dynamic_shapes``: as in torch.export, used where the target's profile leaves an input's shape open. ``program``
+    replaces the capture of ``module`` when the source is a `.pt2` file. ``reference``: the module that parity and
+    accuracy are held against, when ``module`` was made from it by compression, and ``recipe_digest`` names the recipe
+    that did it. ``learned_scales``: the scales of its quantizers were trained, so that exporters keep them to the bit.
     """
 
     module: torch.nn.Module
@@ -58,6 +55,7 @@ class ModelSource:
     evaluate: Callable[[Predict], Mapping[str, float]] | None = None
     train: Iterable[Any] | Callable[[], Iterable[Any]] | None = None
     loss: Loss | None = None
+    fit: Callable[[torch.nn.Module], None] | None = None
     weights_licence: str = ""
     name: str = ""
     program: torch.export.ExportedProgram | None = None
@@ -112,7 +110,7 @@ class ModelSource:
         if list(self.inputs) != list(original.inputs):
             names = (", ".join(self.inputs), ", ".join(original.inputs))
             raise ModelError(f"the model takes {names[0]}, the one that its data comes from {names[1]}")
-        taken = ("calibration", "checks", "evaluate", "train", "loss", "dynamic_shapes")
+        taken = ("calibration", "checks", "evaluate", "train", "loss", "fit", "dynamic_shapes")
         data = {name: getattr(original, name) for name in taken}
         licence = self.weights_licence or original.weights_licence
         return dataclasses.replace(self, reference=original.module, weights_licence=licence, **data)

@@ -206,7 +206,8 @@ def check_recipe(steps: Sequence[Step[Any]], state: CompressionState) -> None:
             wanted = " or ".join(settings.takes)
             raise UserError(f"{where}: works on a {wanted} model, and {cause} gives a {form} one{_order(form)}")
         for need in settings.needs:
-            if getattr(state.source, need) is None:
+            own_loop = need == "train" and state.source.fit is not None
+            if getattr(state.source, need) is None and not own_loop:
                 raise ModelError(f"{where}: needs `{need}` of the model source, which has none; add it to the factory")
         for target in state.targets:
             if reason := step.refused_by(target):

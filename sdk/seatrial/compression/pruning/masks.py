@@ -15,6 +15,15 @@ class Masks:
         named = dict(module.named_parameters())
         self._left = {path: named[path].detach() != 0 for path in paths if path in named}
 
+    def mask_gradients(self, module: torch.nn.Module) -> list[Any]:
+        """Let no gradient reach the pruned weights of ``module``; return the hooks, to be removed afterwards."""
+        hooks = []
+        for path, parameter in module.named_parameters():
+            left = self._left.get(path)
+            if left is not None and left.shape == parameter.shape:
+                hooks.append(parameter.register_hook(lambda gradient, left=left: gradient * left))
+        return hooks
+
     def hold(self, module: torch.nn.Module, position: Any = None) -> None:
         """Set the pruned weights of ``module`` to 0 again; called after each step of training."""
         with torch.no_grad():

@@ -29,12 +29,17 @@ class FinetuneStep(Step[Finetune]):
 def train(state: CompressionState, settings: Training, objective: Objective, **extra: Any) -> TrainingReport:
     """Train ``state.module`` in place on the source's data, going on from a checkpoint in ``state.folder``.
 
-    What all steps share that train. ``extra``: further fields of `Fit` (``module``, ``after_step``).
+    What all steps share that train. ``extra``: further fields of `Fit` (``module``, ``after_step``). Where the source
+    has a loop of its own (`fit`) and only its own loss is to be minimised, that loop trains.
     """
     from .loop import Fit
+    from .objective import SupervisedObjective
+    from .own_loop import train_by_hand
 
     if "seed" not in settings.model_fields_set:
         settings = settings.model_copy(update={"seed": state.seed})
+    if state.source.fit is not None and type(objective) is SupervisedObjective:
+        return train_by_hand(state, extra.get("module", state.module), settings.seed)
     fields: dict[str, Any] = {
         "module": state.module,
         "data": state.source.train,
@@ -59,6 +64,8 @@ def _holding(state: CompressionState) -> tuple[Any, ...]:
 
 def described(report: TrainingReport, *notes: str) -> Outcome:
     """Return the outcome of a step that trained."""
+    if not report.history:
+        return Outcome((f"trained by your own loop, {report.seconds:.1f} s", *notes), report.as_json())
     first, last = report.history[0]["loss"], report.history[-1]["loss"]
     told = f"{report.steps} steps in {report.epochs} epochs, loss {first:.4g} -> {last:.4g}"
     told += f", learning rate {report.learning_rate:.3g}"

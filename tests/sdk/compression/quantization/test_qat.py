@@ -12,6 +12,7 @@ import torch
 
 import seatrial
 from seatrial.compression.distillation.settings import Distillation, FeaturePair
+from seatrial.compression.pruning.sparse_settings import PruneWeights
 from seatrial.compression.quantization.qat_settings import Qat
 from seatrial.compression.quantization.settings import Quantize
 from seatrial.compression.quantized_program import quantizers
@@ -126,3 +127,41 @@ def test_what_is_wrong_is_said(source: Source, trainable: ModelSource) -> None:
         seatrial.compress(trainable, [Qat(keep_float=("conv*", "head"))])
     with pytest.raises(UserError, match="works on a float model"):
         seatrial.compress(trainable, [Qat(epochs=1), Qat(epochs=1)])
+
+
+def test_the_users_own_loop_trains_what_we_prepared(source: Source) -> None:
+    import dataclasses
+
+    given = source()
+    data, seen = batches(given), []
+
+    def fit(module: torch.nn.Module) -> None:
+        seen.append(module.training)
+        optimizer = torch.optim.SGD(module.parameters(), lr=1e-2, momentum=0.9, weight_decay=1e-3)
+        for images, answers in data:
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(module(images), answers).backward()
+            optimizer.step()
+
+    recipe = [PruneWeights(amount=0.5, keep=("head",)), Qat()]
+    made = seatrial.compress(dataclasses.replace(given, fit=fit), recipe)
+    assert seen == [True]
+    assert made.record.steps[1].notes[0].startswith("trained by your own loop")
+    weights = {each.tensor: made.program.state_dict[each.tensor] for each in quantizers(made.program) if each.layer}
+    assert float((weights["conv2.weight"] == 0).float().mean()) >= 0.5
+    plain = seatrial.compress(given, [recipe[0], Quantize()])
+    assert not torch.equal(weights["conv2.weight"], plain.program.state_dict["conv2.weight"])
+
+
+def test_a_loop_that_fails_or_diverges_is_said(source: Source) -> None:
+    import dataclasses
+
+    def failing(module: torch.nn.Module) -> None:
+        raise ValueError("no data")
+
+    def diverging(module: torch.nn.Module) -> None:
+        next(module.parameters()).data.fill_(float("nan"))
+
+    for fit, message in ((failing, "`fit` raised ValueError: no data"), (diverging, "`fit` left NaN or infinity in")):
+        with pytest.raises(ModelError, match=message):
+            seatrial.compress(dataclasses.replace(source(), fit=fit), [Qat()])
