@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from seatrial_targets.atomic import write_atomic
 from seatrial_targets.errors import HarnessError, UserError
 
+# In these a folder is nothing but a part of a name, and making one would make a bucket of a name that was mistyped.
+BUCKETS = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss"}
+
 
 class Storage(Protocol):
     """Files by POSIX path. A reader never sees half of one."""
@@ -87,8 +90,13 @@ class Remote:
     def write(self, path: str, data: bytes) -> None:
         """Write a file."""
         where = self._at(path)
-        self._explained(self._system.makedirs, where.rpartition("/")[0], exist_ok=True)
-        self._explained(self._system.pipe_file, where, data)
+        try:
+            if not BUCKETS & set(self._protocols()):
+                self._explained(self._system.makedirs, where.rpartition("/")[0], exist_ok=True)
+            self._explained(self._system.pipe_file, where, data)
+        except FileNotFoundError as error:
+            text = f"{self.place}: there is no such bucket or folder ({without_secret(str(error))[:200]})"
+            raise HarnessError(f"{text}; check the address, or make it first") from error
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -103,6 +111,10 @@ class Remote:
         root = self._system._strip_protocol(self._root).rstrip("/")
         for path in sorted(self._explained(self._system.find, self._at(folder))):
             yield path.removeprefix(root).lstrip("/")
+
+    def _protocols(self) -> tuple[str, ...]:
+        found = self._system.protocol
+        return (found,) if isinstance(found, str) else tuple(found)
 
     def _at(self, path: str) -> str:
         return f"{self._root.rstrip('/')}/{safe(path)}"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from peers.sshd import free_port, wait_for_port
 from seatrial_ci.baselines import Baselines
 from seatrial_ci.baselines.storage import Folder, safe, without_secret
 from seatrial_ci.gate import Check, Outcome, Verdict
@@ -49,10 +53,45 @@ def verdict(outcome: Outcome = Outcome.PASS, stamp: str = "") -> Verdict:
     )
 
 
-@pytest.fixture(params=["folder", "fsspec"])
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a server that speaks S3's protocol on loopback (moto's, a stand-in for a bucket)."""
+    port = free_port()
+    words = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_port("127.0.0.1", port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@pytest.fixture
+def bucket(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A new bucket on it; the environment tells where it is, as for any S3-compatible store."""
+    import s3fs
+
+    for key, value in {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "s3cret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(key, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    name = f"bucket-{time.monotonic_ns()}"
+    s3fs.S3FileSystem().mkdir(name)
+    yield name
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(params=["folder", "fsspec", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Baselines:
     if request.param == "folder":
         return Baselines.open(tmp_path / "store", tmp_path / "cache")
+    if request.param == "s3":
+        return Baselines.open(f"s3://{request.getfixturevalue('bucket')}/store", tmp_path / "cache")
     system = fsspec.filesystem("memory")
     system.store.clear()
     system.pseudo_dirs[:] = [""]
@@ -150,6 +189,7 @@ def test_removed_is_gone(store: Baselines, tmp_path: Path) -> None:
         store.find("branch:main", "net", TARGET)
 
 
+@settings(max_examples=30)
 @given(st.text(min_size=1, max_size=30))
 def test_any_name_of_a_branch_is_one_part_of_a_path(name: str) -> None:
     import tempfile
@@ -199,3 +239,13 @@ def test_many_put_at_once(tmp_path: Path) -> None:
 def _all(threads: list[threading.Thread], act: Callable[[threading.Thread], None]) -> None:
     for thread in threads:
         act(thread)
+
+
+def test_a_bucket_that_is_not_there_is_said(bucket: str, tmp_path: Path) -> None:
+    store = Baselines.open("s3://no-such-bucket-here/store", tmp_path / "cache")
+    with pytest.raises(HarnessError, match=r"s3://no-such-bucket-here.*no such bucket") as caught:
+        store.put(bundle(tmp_path / "one"), {"branch": "main"}, verdict())
+    assert "s3cret" not in str(caught.value)
+    import s3fs
+
+    assert not s3fs.S3FileSystem().exists("no-such-bucket-here")  # nor was one made of a mistyped name
