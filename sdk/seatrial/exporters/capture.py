@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from seatrial_targets.errors import ExportError
 
+from ..compression.quantized_program import is_dynamic
 from ..source import evaluating
+from . import dynamic_onnx
 from .blame import node_place, user_frame
 from .noise import quiet
 from .onnx_nbits import has_groups, translations
@@ -73,7 +75,7 @@ def to_onnx(
             made = torch.onnx.export(
                 program, dynamo=True, opset_version=max(opset, OLDEST_OPSET), input_names=input_names,
                 output_names=outputs, external_data=False, optimize=True, verbose=False,
-                custom_translation_table=translations() if has_groups(program) else None,
+                custom_translation_table=_translations(program),
             )  # fmt: skip
         except Exception as error:
             keep_error(error, log)
@@ -81,6 +83,14 @@ def to_onnx(
     model = made.model_proto
     _check_random(model)
     return _at_opset(model, opset)
+
+
+def _translations(program: torch.export.ExportedProgram) -> dict[Any, Any] | None:
+    """Forms for operators of quantized programs that torch's exporter does not know."""
+    found = translations() if has_groups(program) else {}
+    if is_dynamic(program):
+        found |= dynamic_onnx.translations()
+    return found or None
 
 
 def output_names(program: torch.export.ExportedProgram) -> list[str]:

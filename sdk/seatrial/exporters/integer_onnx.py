@@ -41,7 +41,7 @@ def for_onnxruntime(model: onnx.ModelProto, *, unsigned: bool, rescale: bool) ->
 
     made = onnx.ModelProto()
     made.CopyFrom(model)
-    graph = _Graph(made.graph)
+    graph = Lookup(made.graph)
     _fold_pads(graph)
     if unsigned:
         _make_unsigned(graph, rescale)
@@ -70,7 +70,7 @@ def _reads_integers(model: onnx.ModelProto, node: Any) -> bool:
     return all(each is not None and each.op_type == "DequantizeLinear" for each in found)
 
 
-class _Graph:
+class Lookup:
     """An ONNX graph with the lookups that passes need; `refresh` after nodes changed."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -103,7 +103,7 @@ class _Graph:
         return (node for node in list(self.graph.node) if node.op_type == kind)
 
 
-def _make_unsigned(graph: _Graph, rescale: bool) -> None:
+def _make_unsigned(graph: Lookup, rescale: bool) -> None:
     import onnx
 
     signs = {}
@@ -117,14 +117,14 @@ def _make_unsigned(graph: _Graph, rescale: bool) -> None:
             node.input[1:] = quantize.input[1:]
 
 
-def _type_of_zero_point(graph: _Graph, node: Any) -> int:
+def _type_of_zero_point(graph: Lookup, node: Any) -> int:
     import onnx
 
     zero_point = graph.constants.get(node.input[2]) if len(node.input) > 2 else None
     return int(zero_point.data_type) if zero_point is not None else int(onnx.TensorProto.UINT8)
 
 
-def _retype(graph: _Graph, node: Any, non_negative: bool, rescale: bool) -> None:
+def _retype(graph: Lookup, node: Any, non_negative: bool, rescale: bool) -> None:
     name, value = ("unsigned_zero_point", 0) if non_negative else ("unsigned_middle", 128)
     node.input[2] = graph.add(name, np.array(value, np.uint8))
     if non_negative and rescale:
@@ -135,7 +135,7 @@ def _retype(graph: _Graph, node: Any, non_negative: bool, rescale: bool) -> None
     node.attribute.extend(kept)
 
 
-def _is_non_negative(graph: _Graph, name: str, depth: int) -> bool:
+def _is_non_negative(graph: Lookup, name: str, depth: int) -> bool:
     node = graph.maker.get(name)
     if node is None or depth > _DEEPEST:
         return False
@@ -148,14 +148,14 @@ def _is_non_negative(graph: _Graph, name: str, depth: int) -> bool:
     return node.op_type in _KEEPS_SIGN and _is_non_negative(graph, node.input[0], depth + 1)
 
 
-def _is_clipped(graph: _Graph, name: str) -> bool:
+def _is_clipped(graph: Lookup, name: str) -> bool:
     node = graph.maker.get(name)
     while node is not None and node.op_type in ("Pad", "MaxPool", "Identity"):
         node = graph.maker.get(node.input[0])
     return node is not None and node.op_type == "Clip"
 
 
-def _fold_pads(graph: _Graph) -> None:
+def _fold_pads(graph: Lookup) -> None:
     """Pad -> Q -> DQ -> Conv becomes Q -> DQ -> Conv with those pads: the padding is the zero point either way."""
     for pad in graph.of("Pad"):
         pads = _zero_pads(graph, pad)
@@ -170,7 +170,7 @@ def _fold_pads(graph: _Graph) -> None:
         graph.refresh()
 
 
-def _zero_pads(graph: _Graph, pad: Any) -> list[int]:
+def _zero_pads(graph: Lookup, pad: Any) -> list[int]:
     """The pads of the last two axes (begin, begin, end, end) of a constant Pad with zeros; else []."""
     modes = [each.s for each in pad.attribute if each.name == "mode"]
     value = pad.input[2] if len(pad.input) > 2 else ""
@@ -185,7 +185,7 @@ def _zero_pads(graph: _Graph, pad: Any) -> list[int]:
     return [pads[2], pads[3], pads[6], pads[7]]
 
 
-def _convolutions_behind(graph: _Graph, pad: Any) -> list[Any]:
+def _convolutions_behind(graph: Lookup, pad: Any) -> list[Any]:
     """The convolutions that alone read the pad, each through a quantizer; else []."""
     readers = graph.readers.get(pad.output[0], [])
     if [each.op_type for each in readers] != ["QuantizeLinear"]:
@@ -207,7 +207,7 @@ def _add_pads(convolution: Any, pads: list[int]) -> None:
     convolution.attribute.append(onnx.helper.make_attribute("pads", new))
 
 
-def _quantize_biases(graph: _Graph) -> None:
+def _quantize_biases(graph: Lookup) -> None:
     """Make float biases of quantized layers int32, in steps of scale(activation) x scale(weight)."""
     import onnx
 
@@ -226,7 +226,7 @@ def _quantize_biases(graph: _Graph) -> None:
     graph.refresh()
 
 
-def _has_plain_bias(graph: _Graph, node: Any) -> bool:
+def _has_plain_bias(graph: Lookup, node: Any) -> bool:
     """Whether a quantized layer has a constant bias; a Gemm with alpha or beta other than 1 scales it."""
     made = [graph.maker.get(name) for name in node.input[:2]]
     quantized = all(each is not None and each.op_type == "DequantizeLinear" for each in made)
@@ -234,7 +234,7 @@ def _has_plain_bias(graph: _Graph, node: Any) -> bool:
     return quantized and not scaled and len(node.input) > 2 and node.input[2] in graph.constants
 
 
-def _dequantized(graph: _Graph, node: Any, bias: Any, step: Any, onnx: Any) -> str:
+def _dequantized(graph: Lookup, node: Any, bias: Any, step: Any, onnx: Any) -> str:
     name = f"{node.input[2]}_of_{node.output[0]}"
     whole = len(step) == 1
     inputs = [

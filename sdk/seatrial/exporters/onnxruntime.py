@@ -12,6 +12,7 @@ from seatrial_targets.errors import ExportError
 from ..compression.quantized_program import has_integer_arithmetic
 from .agreement import compare, example_arrays, notes_on
 from .capture import to_onnx
+from .dynamic_onnx import fuse_dynamic
 from .golden import toolchain
 from .host import Arrays, HostSession
 from .integer_onnx import for_onnxruntime, left_in_float
@@ -127,6 +128,8 @@ def _in_integers(
             "or export the model that it was compressed from"
         )
     on_progress("put the quantizers into ONNX Runtime's form")
+    if fuse_dynamic(model):
+        return model, ("scales of activations are found while the model runs",)
     unsigned = target.quantization.activation == "uint8"
     made = for_onnxruntime(model, unsigned=unsigned, rescale=not source.learned_scales)
     return made, ("the quantizers are the model's own", *left_in_float(made))

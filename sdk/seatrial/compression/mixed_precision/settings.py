@@ -34,6 +34,8 @@ class MixedPrecision(Quantize):
 
     @model_validator(mode="after")
     def _one_target(self) -> MixedPrecision:
+        if self.scheme != "static":
+            raise ValueError("mixed precision is of static INT8: leave scheme out")
         if self.least_quality is not None and self.most_latency is not None:
             raise ValueError("give least_quality or most_latency, not both: the other one is what is optimised")
         return self

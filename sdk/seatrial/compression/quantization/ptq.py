@@ -13,6 +13,7 @@ from ..state import CompressionState, select, set_training
 from ..step import Outcome, Step
 from .calibrating import Calibration
 from .cleaning import cleaned
+from .dynamic import quantize_dynamically
 from .observers import PerChannelWeightObserver, RangeObserver, WeightObserver
 from .pt2e import QuantizationSpec, converted, copied, prepared
 from .quantizer import LayerQuantizer, Specs
@@ -33,12 +34,19 @@ class QuantizeStep(Step[Quantize]):
         kept_layers(self.settings, state)
 
     def refused_by(self, target: TargetProfile) -> str:
-        """Say which runtimes take uint8 activations."""
+        """Say which runtimes take uint8 activations, and dynamic ranges."""
+        if self.settings.scheme == "dynamic" and target.runtime.name != "onnxruntime":
+            return (
+                f"{target.runtime.name} finds no scales while it runs, onnxruntime does; use scheme static, or the "
+                "step quantize_weights"
+            )
         return refused(self.settings, target)
 
     def apply(self, state: CompressionState) -> Outcome:
         """Replace the module by a captured graph with quantizers."""
         captured = capture_batched(state.as_source())
+        if self.settings.scheme == "dynamic":
+            return quantize_dynamically(self.settings, captured, state)
         asymmetric = is_asymmetric(self.settings, state)
         quantizer = LayerQuantizer(self._specs(asymmetric), kept_layers(self.settings, state), outputs=asymmetric)
         model = prepared(captured.program.module(), quantizer)

@@ -104,6 +104,27 @@ class LayerQuantizer(Quantizer):
             last.meta["quantization_annotation"] = annotation
 
 
+class DynamicQuantizer(Quantizer):
+    """A quantizer for PT2E that marks linear layers alone, but those in ``keep_float`` (exact paths)."""
+
+    def __init__(self, activation: QuantizationSpec, weight: QuantizationSpec, keep_float: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.activation, self.weight, self.keep_float = activation, weight, frozenset(keep_float)
+        self.layers: list[str] = []
+
+    def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+        """Mark the linear layers of ``model``."""
+        for node in layer_nodes(model.graph):
+            wanted = node.target == _ATEN.linear.default and layer_path(node) not in self.keep_float
+            if wanted and is_weight(node.args[1]) and _is_float(node.args[0]):
+                _mark(node, {node.args[0]: self.activation, node.args[1]: self.weight})
+                self.layers.append(layer_path(node))
+        return model
+
+    def validate(self, model: torch.fx.GraphModule) -> None:
+        """Nothing can be wrong with what `annotate` marks."""
+
+
 def layer_nodes(graph: Any) -> list[Any]:
     """Return the nodes of layers with weights of their own, in the order of the graph."""
     return [node for node in graph.nodes if node.op == "call_function" and node.target in LAYERS]

@@ -28,8 +28,10 @@ class QuantizerSettings(StepSettings):
 
 
 class Quantize(QuantizerSettings):
-    """Post-training static INT8: ranges from the calibration data, no training.
+    """Post-training INT8, without training: "static" ranges of activations, from the calibration data, or "dynamic"
+    ones, found while the model runs, of linear layers alone (for ONNX Runtime; it does not make convolutions faster).
 
+    For "static":
     ``observer``: how the range of an activation is chosen: "minmax" (all values), "percentile" (leaves out
     (100 - percentile) %), "entropy" (least Kullback-Leibler divergence), "mse" (least squared error).
     ``weight_observer`` likewise for weights. ``rounding``: "nearest", or "adaptive": weights are rounded one after the
@@ -40,6 +42,7 @@ class Quantize(QuantizerSettings):
     kind: ClassVar[str] = "quantize"
     takes: ClassVar[tuple[Form, ...]] = ("float", "captured")
     gives: ClassVar[Form] = "quantized"
+    scheme: Literal["static", "dynamic"] = "static"
     observer: Observer = "minmax"
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.99
     weight_observer: Literal["minmax", "mse"] = "minmax"
@@ -53,7 +56,14 @@ class Quantize(QuantizerSettings):
             raise ValueError(f"percentile is for the observer of that name; the observer is {self.observer}")
         return self
 
+    @model_validator(mode="after")
+    def _dynamic(self) -> Quantize:
+        static_only = {"observer", "percentile", "rounding", "bias_correction", "samples", "activations"}
+        if self.scheme == "dynamic" and (named := sorted(static_only & self.model_fields_set)):
+            raise ValueError(f"scheme dynamic looks at no data before: leave {', '.join(named)} out")
+        return self
+
     @property
     def needs(self) -> tuple[str, ...]:
-        """Calibration data."""
-        return ("calibration",)
+        """Calibration data, for static ranges."""
+        return ("calibration",) if self.scheme == "static" else ()
