@@ -101,7 +101,7 @@ def test_a_mode_that_the_board_does_not_have(transport: Transport, tree: Path) -
     assert "no power mode MAXN; it has 15W, 25W, MAXN_SUPER" in prepared.reason
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything; over adb and ssh see test_jetson_lab.py")
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything; over ssh see test_devices.py of TensorRT")
 def test_permission_denied_on_nvpmodel(transport: Transport, tree: Path) -> None:
     (tree / "var/lib/nvpmodel/status").chmod(0o444)
     (prepared,) = prepare_units(transport, [there(PowerMode("15W"), tree)], "login")

@@ -77,7 +77,15 @@ def test_only_an_engine_that_must_be_built_needs_the_model_there(opened: Opened,
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": "8.6.1"}, {"version": "10.3.1"}, {"sms": 4}, {"gpu": "Thor"}, {"capability": "8.6"}], ids=str
+    "change",
+    [
+        {"version": "10.3.1"},
+        *(
+            pytest.param(change, marks=pytest.mark.slow)
+            for change in ({"version": "8.6.1"}, {"sms": 4}, {"gpu": "Thor"}, {"capability": "8.6"})
+        ),
+    ],
+    ids=str,
 )
 def test_another_tensorrt_or_gpu_builds_anew(opened: Opened, make_bundle, trtexec: Path, change: dict) -> None:
     first = built(opened, make_bundle())
@@ -87,6 +95,7 @@ def test_another_tensorrt_or_gpu_builds_anew(opened: Opened, make_bundle, trtexe
     assert second.key != first.key
 
 
+@pytest.mark.slow
 def test_another_model_or_other_shapes_build_anew(opened: Opened, make_bundle) -> None:
     keys = [
         built(opened, bundle).key
@@ -95,6 +104,7 @@ def test_another_model_or_other_shapes_build_anew(opened: Opened, make_bundle) -
     assert len(set(keys)) == 3
 
 
+@pytest.mark.slow
 def test_the_timing_cache_is_kept_and_shared(opened: Opened, make_bundle, jetson: Device) -> None:
     for bundle in (make_bundle(), make_bundle("other", scale=0.5)):
         built(opened, bundle)
@@ -104,6 +114,7 @@ def test_the_timing_cache_is_kept_and_shared(opened: Opened, make_bundle, jetson
     assert sum("bytes of timing cache from" in log for log in logs) == 1
 
 
+@pytest.mark.slow
 def test_a_damaged_engine_is_built_anew(opened: Opened, make_bundle, jetson: Device) -> None:
     built(opened, make_bundle())
     with engine(jetson).open("r+b") as file:
@@ -122,6 +133,7 @@ def test_what_lies_under_the_right_name_but_is_not_it_is_built_anew(
     assert not built(opened, make_bundle()).cached
 
 
+@pytest.mark.slow
 def test_an_engine_of_another_build_of_tensorrt_is_built_anew_when_it_is_refused(
     opened: Opened, make_bundle, jetson: Device, trtexec: Path
 ) -> None:
@@ -165,6 +177,7 @@ def test_a_build_that_fails(opened: Opened, make_bundle, trtexec: Path, jetson: 
     assert not built(opened, make_bundle()).cached
 
 
+@pytest.mark.slow
 def test_kernels_that_memory_kept_from_being_tried_are_told(opened: Opened, make_bundle, trtexec: Path) -> None:
     trt.configure(trtexec, faults={"build": "tactics"})
     for _ in range(2):

@@ -68,6 +68,7 @@ def test_a_whole_trial_with_duets(board: Device, make_bundle) -> None:
     assert memory.scratch_bytes == 4096
 
 
+@pytest.mark.slow
 def test_layers_are_told_by_trtexec_where_there_is_one(board: Device, make_bundle) -> None:
     with open_trial(board, {"candidate": make_bundle()}, PLAN) as runner:
         assert runner.session.lacks("profile") == ""
@@ -79,6 +80,7 @@ def test_layers_are_told_by_trtexec_where_there_is_one(board: Device, make_bundl
         assert "no trtexec" in runner.session.lacks("profile")
 
 
+@pytest.mark.slow
 def test_transfers_and_kernel_by_kernel_where_the_target_wants_it(board: Device, make_bundle) -> None:
     profile = profile_here(config={"transfers": "1", "cuda_graph": "0"}, spin=False)
     with open_trial(board, {"candidate": make_bundle(profile=profile)}, PLAN) as runner:
@@ -89,6 +91,7 @@ def test_transfers_and_kernel_by_kernel_where_the_target_wants_it(board: Device,
     assert result.arms["a"].checks[0].ok
 
 
+@pytest.mark.slow
 def test_what_can_not_be_captured_is_launched_kernel_by_kernel_and_told(
     board: Device, make_bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +102,7 @@ def test_what_can_not_be_captured_is_launched_kernel_by_kernel_and_told(
     assert len(result.arms["a"].wall_ns) == 20
 
 
+@pytest.mark.slow
 def test_shapes_that_vary(board: Device, make_bundle) -> None:
     with open_trial(board, {"candidate": make_bundle(batch="N")}, PLAN) as runner:
         assert one(runner, "solo").arms["a"].checks[0].ok
@@ -112,6 +116,7 @@ def test_wrong_outputs_are_never_timed(board: Device, make_bundle) -> None:
         r.solo(1)
 
 
+@pytest.mark.slow
 def test_an_engine_of_another_build_is_built_anew(board: Device, make_bundle, trtexec: Path, monkeypatch) -> None:
     with open_trial(board, {"candidate": make_bundle()}, PLAN):
         pass
@@ -123,6 +128,7 @@ def test_an_engine_of_another_build_is_built_anew(board: Device, make_bundle, tr
     assert [run.status for run in runner.trial.runs] == ["ok"]
 
 
+@pytest.mark.slow
 def test_an_inference_that_fails_says_what_tensorrt_said(board: Device, make_bundle, monkeypatch) -> None:
     monkeypatch.setenv("SEATRIAL_STAND_IN_FAILS", "1")
     with pytest.raises(RunFailedError, match="enqueueV3"), open_trial(board, {"candidate": make_bundle()}, PLAN) as r:
@@ -154,6 +160,7 @@ def test_a_libcudart_that_is_not_where_the_inventory_says(board: Device, make_bu
         pass
 
 
+@pytest.mark.slow
 def test_a_device_without_trtexec_builds_by_python(board: Device, make_bundle) -> None:
     """Shapes that vary, the timing cache, the layers: all that a build by trtexec has."""
     without = board.model_copy(update={"trtexec": None})
@@ -169,6 +176,7 @@ def test_a_device_without_trtexec_builds_by_python(board: Device, make_bundle) -
     assert cache.read_bytes().count(b"timing cache") == 1
 
 
+@pytest.mark.slow
 def test_a_build_by_python_that_fails_says_why(board: Device, make_bundle, monkeypatch) -> None:
     monkeypatch.setenv("SEATRIAL_STAND_IN_NO_MEMORY", "1")
     without = board.model_copy(update={"trtexec": None})

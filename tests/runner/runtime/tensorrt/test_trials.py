@@ -29,7 +29,7 @@ def solo(trial: Trial) -> AgentResult:
     return result
 
 
-@pytest.mark.parametrize("version", ["8.6.1", "10.3.0", "11.1.0"])
+@pytest.mark.parametrize("version", ["8.6.1", pytest.param("10.3.0", marks=pytest.mark.slow), "11.1.0"])
 def test_a_whole_trial(jetson: Device, trtexec: Path, make_bundle, version: str) -> None:
     trt.configure(trtexec, version=version)
     with open_trial(jetson, {"candidate": make_bundle()}, QUICK) as runner:
@@ -65,6 +65,7 @@ def test_the_memory_is_the_machines_and_named_so(jetson: Device, make_bundle) ->
     assert run.result.arms["a"].wall_ns == ()
 
 
+@pytest.mark.slow
 def test_transfers_are_measured_where_the_target_wants_them(jetson: Device, make_bundle, trtexec: Path) -> None:
     for version in ("10.3.0", "11.1.0"):
         trt.configure(trtexec, version=version)
@@ -78,6 +79,7 @@ def test_transfers_are_measured_where_the_target_wants_them(jetson: Device, make
         assert arm.wall_ns == pytest.approx([sum(each) for each in parts], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_shapes_that_vary_are_measured_at_the_golden_one(jetson: Device, make_bundle) -> None:
     with open_trial(jetson, {"candidate": make_bundle(batch="N")}, QUICK) as runner:
         runner.solo(1)
@@ -105,6 +107,7 @@ def pairs(device: Device, make_bundle, count: int, slower: str = "conv") -> Tria
     return runner
 
 
+@pytest.mark.slow
 def test_comparisons_are_separate_pairs_in_abba_order(jetson: Device, make_bundle) -> None:
     runner = pairs(jetson, make_bundle, 2)
     assert "one engine at a time" in runner.session.lacks("duet")
@@ -120,6 +123,7 @@ def test_a_result_of_the_stand_in_is_no_baseline(jetson: Device, make_bundle) ->
     assert not verdict.fit_as_baseline
 
 
+@pytest.mark.slow
 def test_a_graph_that_one_run_could_not_capture_makes_runs_unlike(jetson: Device, make_bundle, trtexec: Path) -> None:
     with open_trial(jetson, {"candidate": make_bundle()}, QUICK) as runner:
         runner.solo(1)
