@@ -18,7 +18,7 @@ from .version import Version
 
 Ending = Literal["running", "passed", "failed", "waived", "none"]
 
-# A stand-in prints this, and nothing that is real does: see tests/peers/trtexec.py.
+# A stand-in prints this, and nothing that is real does: see tests/peers/stand_in/trtexec.py.
 STAND_IN = "SEATRIAL STAND-IN"
 MOST_LINES, MOST_CHARACTERS, MOST_NOTES = 200_000, 2000, 50
 _NUMBER = r"[-+0-9.eE]+|-?inf|-?nan"
