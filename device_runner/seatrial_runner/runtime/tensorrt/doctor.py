@@ -11,14 +11,19 @@ from ...condition.finding import Finding
 from ...deadline import Deadline
 from ...lease import held_by
 from ...meter.tegrastats import parse_tegrastats
+from ...printable import printable
 from ...records import DeviceState
 from ...transport.base import Transport
-from .identity import Identity, identify
+from .identity import SECONDS, Identity, identify
+from .version import Version
 
 BUSY_PERCENT = 20  # of the GPU, by others
 INSTALL = "sudo apt-get install libnvinfer-bin"
 # One line of tegrastats, half a second after its start; it runs for ever otherwise.
 LOAD = "command -v tegrastats >/dev/null && { tegrastats --interval 500 & sleep 1; kill $!; } 2>/dev/null | head -n 1"
+PYTHON = "import platform, tensorrt; print(platform.python_version(), tensorrt.__version__)"
+OLDEST_PYTHON = (3, 8)
+INSTALL_PYTHON = "sudo apt-get install python3-libnvinfer"
 _PHONE = "TensorRT does not exist for Android phones: NVIDIA publishes it for Linux, Windows, JetPack and DRIVE OS"
 
 
@@ -62,11 +67,13 @@ def _instead(state: DeviceState) -> str:
 
 
 def _findings(identity: Identity, device: Device, transport: Transport, state: DeviceState) -> Iterator[Finding]:
-    problem = why_not(identity, state)
+    problem, by_python = why_not(identity, state), device.runner == "python"
     if problem:
-        yield Finding("TensorRT", "error", problem, _remedy(identity))
+        yield Finding("TensorRT", "note" if by_python else "error", problem, "" if by_python else _remedy(identity))
     else:
         yield Finding("TensorRT", "ok", f"{identity.version} by {identity.trtexec}")
+    if by_python:
+        yield _python(transport)
     yield _board(identity)
     if identity.gpu:
         yield Finding("GPU", "ok", f"{identity.gpu}, {identity.sms} SMs, compute capability {identity.capability}")
@@ -75,6 +82,19 @@ def _findings(identity: Identity, device: Device, transport: Transport, state: D
         yield from _load(transport)
     if identity.stand_in:
         yield Finding("stand-in", "note", "its trtexec is a stand-in: results say nothing about real hardware")
+
+
+def _python(transport: Transport) -> Finding:
+    """What `runner: python` needs; whether it finds a GPU, it is asked when a trial begins."""
+    done = transport.run(["python3", "-c", PYTHON], deadline=Deadline.after(SECONDS), max_output=1 << 16)
+    version, _, told = printable(done.stdout.strip(), 100).partition(" ")
+    python, tensorrt = Version.from_text(version), Version.from_text(told)
+    if not python or not tensorrt:
+        said = printable(done.stderr, end=True) or f"exit code {done.returncode}"
+        return Finding("Python runner", "error", f"python3 with the package tensorrt: {said}", INSTALL_PYTHON)
+    if python < OLDEST_PYTHON:
+        return Finding("Python runner", "error", f"Python {version} is too old: 3.8 or later")
+    return Finding("Python runner", "ok", f"TensorRT {tensorrt} in Python {version}")
 
 
 def _remedy(identity: Identity) -> str:

@@ -76,3 +76,35 @@ def test_who_else_uses_the_gpu(jetson: Device, tmp_path: Path, monkeypatch: pyte
 def test_a_trtexec_that_finds_no_gpu(jetson: Device, trtexec: Path) -> None:
     trt.configure(trtexec, faults={"device": "none"})
     assert "no CUDA-capable device" in findings(jetson)["TensorRT"].text
+
+
+def test_a_device_with_the_python_runner(jetson: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_python = jetson.model_copy(update={"runner": "python"})
+    lacking = findings(with_python)["Python runner"]
+    assert (lacking.level, lacking.command) == ("error", "sudo apt-get install python3-libnvinfer")
+    assert "No module named 'tensorrt'" in lacking.text
+    (tmp_path / "tensorrt.py").write_text("__version__ = '10.3.0'")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = findings(with_python)["Python runner"]
+    assert (found.level, found.text.partition(" in Python ")[0]) == ("ok", "TensorRT 10.3.0")
+
+
+def test_the_python_runner_does_without_trtexec(jetson: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The problem of trtexec stays told, as a note."""
+    monkeypatch.setattr(
+        "seatrial_runner.runtime.tensorrt.doctor.identify", lambda *_: Identity(version=Version(10, 3, 0))
+    )
+    assert findings(jetson)["TensorRT"].level == "error"
+    told = findings(jetson.model_copy(update={"runner": "python"}))["TensorRT"]
+    assert (told.level, told.command) == ("note", "")
+
+
+def test_a_python_that_is_too_old(jetson: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "python3"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 3.6.9 8.2.1.8\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    monkeypatch.setattr("seatrial_runner.runtime.tensorrt.doctor.identify", lambda *_: Identity(l4t="32.7.4"))
+    old = findings(jetson.model_copy(update={"runner": "python"}))["Python runner"]
+    assert (old.level, old.text) == ("error", "Python 3.6.9 is too old: 3.8 or later")
