@@ -17,7 +17,9 @@ def cleaned(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
     for node in layer_nodes(graph):
         dequantize = node.args[1]
         path = layer_path(node)
-        if str(getattr(dequantize, "target", "")).startswith(f"{LIBRARY}.dequantize") and path:
+        # A weight of the model itself, not of a layer in it, lost its name when it was folded: it keeps the new one.
+        named = bool(path) and not isinstance(getattr(module, path, None), torch.Tensor)
+        if str(getattr(dequantize, "target", "")).startswith(f"{LIBRARY}.dequantize") and named:
             _rename_all(module, dequantize, f"{path}.weight")
     _drop_unread(module)
     module.recompile()
