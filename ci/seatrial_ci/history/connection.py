@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,7 +65,7 @@ def engine_of(url: URL, busy_seconds: float) -> Engine:
         hint = "run: pip install 'seatrial[postgres]'" if url.drivername.startswith(POSTGRES) else str(error)
         raise UserError(f"{url.drivername}: no driver for this database is installed; {hint}") from None
     if url.drivername.startswith("sqlite"):
-        event.listen(engine, "connect", _tune)
+        event.listen(engine, "connect", _tuned(busy_seconds))
     return engine
 
 
@@ -102,9 +105,32 @@ def _arguments(url: URL, busy_seconds: float) -> dict[str, Any]:
     return {}
 
 
-def _tune(connection: Any, _record: object) -> None:
+def _tuned(busy_seconds: float) -> Callable[[Any, object], None]:
     """Readers do not wait for the writer (WAL); a crash of the machine may lose the last trial, never the file."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+
+    def tune(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        _to_wal(cursor, time.monotonic() + busy_seconds)
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return tune
+
+
+def _to_wal(cursor: Any, end: float) -> None:
+    """Change the file to WAL, which stays so. Others may do the same at this moment.
+
+    SQLite does not wait for its own time-out then: of two that hold a read lock and want the file for themselves, one
+    is refused at once, so that they can't wait for each other for ever.
+    """
+    pause = 0.005
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+        time.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 (not a secret)
+        pause = min(2 * pause, 0.2)

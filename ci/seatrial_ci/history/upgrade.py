@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, select, text, update
 from sqlalchemy.orm import Session
 
 from seatrial_ci.history.document import restore
@@ -19,29 +22,49 @@ from seatrial_ci.history.figures import figure_rows
 from seatrial_ci.history.models import FigureRow, SamplesRow, SchemaVersion, TrialRow
 
 HERE = Path(__file__).with_name("migrations")
+WAIT_SECONDS = 300  # for another's upgrade, which computes the figures of each kept trial: minutes for very many
+_ALEMBIC = threading.Lock()  # Alembic keeps what it works on in its module: one thread at a time
 
 
 def upgrade(engine: Engine, found: int) -> None:
-    """Bring a history of schema ``found`` to the newest. Two that try at once: the second finds it done.
+    """Bring a history of schema ``found`` to the newest. Two that try at once: the second waits and finds it done.
 
     Before a file of SQLite is changed, a copy of it is kept beside it.
     """
-    with engine.begin() as connection:
+    with engine.begin() as connection, _patient(connection):
         connection.execute(update(SchemaVersion).values(version=SchemaVersion.version))  # takes the write lock
         if connection.scalar(select(SchemaVersion.version)) != found:
             return
         if engine.dialect.name == "sqlite" and engine.url.database not in (None, "", ":memory:"):
             _copy(Path(str(engine.url.database)), found)
-        config = configuration(connection)
-        command.stamp(config, f"{found:04d}")
-        command.upgrade(config, "head")
+        with _ALEMBIC:
+            config = configuration(connection)
+            command.stamp(config, f"{found:04d}")
+            command.upgrade(config, "head")
         if found < 2:
             _fill_figures(connection)
 
 
+@contextmanager
+def _patient(connection: Connection) -> Iterator[None]:
+    """Let locks be waited for longer than a single trial takes to write: another upgrade may be under way."""
+    milliseconds = WAIT_SECONDS * 1000
+    if connection.dialect.name != "sqlite":
+        connection.execute(text(f"SET LOCAL lock_timeout = {milliseconds}"))
+        yield
+        return
+    before = connection.scalar(text("PRAGMA busy_timeout"))
+    connection.execute(text(f"PRAGMA busy_timeout = {milliseconds}"))
+    try:
+        yield
+    finally:
+        connection.execute(text(f"PRAGMA busy_timeout = {before}"))
+
+
 def stamp(connection: Connection) -> None:
     """Note in a history that was just made that it has all steps."""
-    command.stamp(configuration(connection), "head")
+    with _ALEMBIC:
+        command.stamp(configuration(connection), "head")
 
 
 def configuration(connection: Connection) -> Config:

@@ -129,22 +129,51 @@ def test_a_damaged_trial_does_not_keep_the_others_from_being_upgraded(old_file: 
             history.trial("old-1")
 
 
-def test_two_that_open_an_old_history_at_once_upgrade_it_once(old: str) -> None:
+def test_some_that_open_an_old_history_at_once_upgrade_it_once(old: str) -> None:
+    assert _open_at_once(old, 4) == []
+
+
+def test_some_that_open_a_file_that_is_not_in_wal_yet_do_not_refuse_each_other(tmp_path: Path) -> None:
+    for number in range(6):
+        path = tmp_path / f"{number}.sqlite"
+        raw = sqlite3.connect(path)
+        raw.executescript((DATA / "schema1.sqlite.sql").read_text())
+        raw.close()
+        assert _open_at_once(str(path), 6) == []
+
+
+def test_an_upgrade_waits_longer_for_another_than_a_trial_does(old_file: Path) -> None:
+    raw = sqlite3.connect(old_file, isolation_level=None, check_same_thread=False)
+    raw.execute("PRAGMA journal_mode=WAL")
+    raw.execute("BEGIN IMMEDIATE")
+    end = threading.Timer(0.5, raw.rollback)
+    end.start()
+    with History.open(old_file, busy_seconds=0.01) as history:
+        assert len(history.series("latency_p50")) == 2
+        with history._engine.connect() as connection:
+            assert connection.scalar(text("PRAGMA busy_timeout")) == 10
+    end.join()
+    raw.close()
+
+
+def _open_at_once(place: str, number: int) -> list[BaseException]:
     problems: list[BaseException] = []
+    together = threading.Barrier(number)
 
     def open_it() -> None:
+        together.wait()
         try:
-            with History.open(old) as history:
+            with History.open(place) as history:
                 assert len(history.series("latency_p50")) == 2
         except BaseException as error:
             problems.append(error)
 
-    threads = [threading.Thread(target=open_it) for _ in range(4)]
+    threads = [threading.Thread(target=open_it) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert problems == []
+    return problems
 
 
 def test_a_schema_of_the_future_is_left_alone(old_file: Path) -> None:
