@@ -17,12 +17,13 @@ from ..program import captured, identity
 from ..shapes import plan_shapes
 from .agreement import agree
 from .artifact import PackageArtifact
+from .checks import check_program, check_target
 from .convert import Converted, convert
-from .deployment import ios_level
 from .features import input_features
 from .package import NAME, package_files, write_package
+from .quantize import quantized
 from .reference import AppReference, states_of
-from .storage import check_storage
+from .rewriting import rewritten
 
 if TYPE_CHECKING:
     from seatrial_targets.profile import TargetProfile
@@ -46,18 +47,20 @@ class CoreMLExporter:
         recipe_digest: str = "",
     ) -> Path:
         """Write the bundle at ``out`` and return it. Raises ExportError or ModelError."""
-        ios_level(target)
-        check_storage(target)
+        check_target(target)
         features = input_features(source, target)
         plan = plan_shapes(source, target)
         on_progress("capture the model")
+        source = quantized(source, target, on_progress)
         program = captured(source, plan, log)
-        reference = AppReference(source, output_names(program), features, states_of(source, program))
         on_progress("load coremltools")
         library.load()
+        known = rewritten(program)
+        check_program(source, known.program, target)
+        reference = AppReference(source, output_names(program), features, states_of(source, known.program))
         with tempfile.TemporaryDirectory() as temporary:
-            converted = convert(source, program, features, target, log, on_progress, Path(temporary))
-            files = package_files(converted.model, {})
+            converted = convert(source, known, features, target, log, on_progress, Path(temporary))
+            files = package_files(converted.model, _metadata(source))
             folder = write_package(files, Path(temporary))
             examples = example_arrays(source)
             artifact = PackageArtifact(folder, features, plan, examples, reference.run(examples))
@@ -67,6 +70,11 @@ class CoreMLExporter:
         fields |= {"name": name, "recipe_digest": recipe_digest, "model_digest": identity(source, program, plan)}
         package = {f"{NAME}/{path}": Content("artifact", data) for path, data in files.items()}
         return write_bundle(out, package | agreement.contents, fields).path
+
+
+def _metadata(source: ModelSource) -> dict[str, str]:
+    licence = {"licence": source.weights_licence} if source.weights_licence else {}
+    return licence | dict(source.metadata)
 
 
 def _fields(

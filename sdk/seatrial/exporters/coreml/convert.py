@@ -23,7 +23,7 @@ from ..noise import quiet as torch_quiet
 from .deployment import deployment_target
 from .features import Feature, input_types
 from .progress import ProgressStream
-from .rewriting import rewritten
+from .rewriting import Rewritten
 from .storage import stored
 from .unsupported import explained
 
@@ -47,14 +47,14 @@ class Converted:
 
 def convert(
     source: ModelSource,
-    program: torch.export.ExportedProgram,
+    known: Rewritten,
     features: tuple[Feature, ...],
     target: TargetProfile,
     log: Path | None,
     on_progress: Progress,
     folder: Path,
 ) -> Converted:
-    """Convert ``program``, or, if coremltools can't read that, a trace of the source's module, into ``folder``.
+    """Convert the captured program, or, if coremltools can't read that, a trace of its module, into ``folder``.
 
     A trace is only taken of what torch.export has captured as well, so that it hides no branch. Raises ExportError
     that names the operator and its place in the user's code.
@@ -64,28 +64,32 @@ def convert(
     def converted(model: Any) -> Any:
         # coremltools changes what it is given, so that each attempt gets its own.
         package = str(folder / f"{type(model).__name__}.mlpackage")
-        return ct.convert(model, **_arguments(program, source, features, target, ct), package_dir=package)
+        return ct.convert(model, **_arguments(known.original, source, features, target, ct), package_dir=package)
 
     with silence(on_progress) as heard:
-        known, changed = rewritten(program)
-        says = (f"written with other operators for coremltools: {', '.join(changed)}",) if changed else ()
         try:
-            return Converted(
-                _finished(converted(known), target, on_progress), "export", (*says, *library.condensed(heard))
-            )
+            model = _finished(converted(known.program), target, on_progress)
+            return Converted(model, "export", (*_says(known), *library.condensed(heard)))
         except ExportError:
             raise
         except Exception as error:
             first = _released(error)
+        if known.program.graph_signature.buffers_to_mutate:  # a trace has no states
+            keep_error(first, log)
+            raise ExportError(f"{explained(first, first, known)}{see_log(log)}") from first
         on_progress("convert again, from a trace")
         try:
-            model = converted(_traced(source, program))
+            model = converted(_traced(source))
         except Exception as error:
             keep_error(first, log, f"\nand from a trace:\n{error}\n")
-            raise ExportError(f"{explained(first, _released(error), known, program)}{see_log(log)}") from first
-        return Converted(
-            _finished(model, target, on_progress), "trace", (_why_traced(first), *library.condensed(heard))
-        )
+            raise ExportError(f"{explained(first, _released(error), known)}{see_log(log)}") from first
+        model = _finished(model, target, on_progress)
+        return Converted(model, "trace", (_why_traced(first), *library.condensed(heard)))
+
+
+def _says(known: Rewritten) -> tuple[str, ...]:
+    changed = ", ".join(known.changed)
+    return (f"written with other operators for coremltools: {changed}",) if changed else ()
 
 
 def _finished(model: Any, target: TargetProfile, on_progress: Progress) -> Any:
@@ -108,7 +112,9 @@ def _arguments(
 ) -> dict[str, Any]:
     outputs = [ct.TensorType(name=name, dtype=_output_dtype(value, target)) for name, value in _outputs(program)]
     precision = ct.precision.FLOAT32 if target.precision == "fp32" else ct.precision.FLOAT16
+    labels = {"classifier_config": ct.ClassifierConfig(list(source.class_labels))} if source.class_labels else {}
     return {
+        **labels,
         "inputs": input_types(features, source, target, ct),
         "outputs": outputs,
         "convert_to": "mlprogram",
@@ -131,7 +137,7 @@ def _output_dtype(value: Any, target: TargetProfile) -> Any:
     return np.dtype(target.coreml.io).type if value is not None and value.is_floating_point() else None
 
 
-def _traced(source: ModelSource, program: torch.export.ExportedProgram) -> Any:
+def _traced(source: ModelSource) -> Any:
     import torch
 
     class Flat(torch.nn.Module):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..noise import quiet
@@ -19,18 +20,28 @@ IMAGE_RANK = 4
 KEPT = ("aten.lstm.", "aten.gru.", "aten.rnn_tanh.", "aten.rnn_relu.")
 
 
-def rewritten(program: torch.export.ExportedProgram) -> tuple[torch.export.ExportedProgram, tuple[str, ...]]:
-    """Return the program in operators that coremltools knows, as far as torch can do that, and what was rewritten."""
+@dataclass(frozen=True)
+class Rewritten:
+    """A program in operators that coremltools knows, as far as torch can write it so: ``original`` is what it was,
+    ``changed`` names the operators that are gone."""
+
+    program: torch.export.ExportedProgram
+    original: torch.export.ExportedProgram
+    changed: tuple[str, ...]
+
+
+def rewritten(original: torch.export.ExportedProgram) -> Rewritten:
+    """Return a captured program as coremltools takes it: functional, and without the operators that it lacks."""
     done: dict[str, None] = {}
     with quiet():
-        program = program.run_decompositions({})
+        program = original.run_decompositions({})
         for _ in range(MOST_ROUNDS):
             table = _table(program)
             if not table:
                 break
             done |= dict.fromkeys(str(each).removeprefix("aten.").removesuffix(".default") for each in table)
             program = program.run_decompositions(table)
-    return program, tuple(done)
+    return Rewritten(program, original, tuple(done))
 
 
 def _table(program: torch.export.ExportedProgram) -> dict[Any, Rewrite]:

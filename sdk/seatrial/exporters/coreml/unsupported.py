@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..blame import node_place
 
 if TYPE_CHECKING:
-    import torch
+    from .rewriting import Rewritten
 
 _PATTERNS = (
     re.compile(r"Unsupported fx node (?P<node>\S+), kind (?P<kind>[\w.:]+)"),
@@ -21,37 +21,28 @@ REPLACEMENTS = {
 }
 
 
-def explained(
-    first: BaseException,
-    second: BaseException,
-    known: torch.export.ExportedProgram,
-    program: torch.export.ExportedProgram,
-) -> str:
-    """Return one line on why neither the exported program (``first``) nor a trace (``second``) could be converted.
-
-    ``known`` is what was converted, ``program`` what it was rewritten from.
-    """
+def explained(first: BaseException, second: BaseException, known: Rewritten) -> str:
+    """Return one line on why neither the exported program (``first``) nor a trace (``second``) could be converted."""
     for error in (first, second):
         for pattern in _PATTERNS:
             if found := pattern.search(str(error)):
-                return _named(found["kind"], found.groupdict().get("node") or "", known, program)
+                return _named(found["kind"], found.groupdict().get("node") or "", known)
     return f"coremltools can't convert the model: {_line(first)}; and from a trace: {_line(second)}"
 
 
-def _named(kind: str, name: str, known: torch.export.ExportedProgram, program: torch.export.ExportedProgram) -> str:
+def _named(kind: str, name: str, known: Rewritten) -> str:
     short = kind.split("::")[-1].split(".")[0]
-    node = next(iter(_candidates(short, name, known, program)), None)
+    node = next(iter(_candidates(short, name, known)), None)
     where = (node_place(node) if node is not None else "") or "the model"
     operator = _original(node) if node is not None else short
     advice = REPLACEMENTS.get(operator, "other operators, or leave that part out of the exported model")
     return f"{where}: operator {operator!r} can't be converted to Core ML by coremltools; use {advice}"
 
 
-def _candidates(
-    short: str, name: str, known: torch.export.ExportedProgram, program: torch.export.ExportedProgram
-) -> list[Any]:
+def _candidates(short: str, name: str, known: Rewritten) -> list[Any]:
     """Nodes that may be meant, the likeliest first: of that name, then of that operator, with a place in the code."""
-    nodes = [each for graph in (known.graph, program.graph) for each in graph.nodes if each.op == "call_function"]
+    graphs = (known.program.graph, known.original.graph)
+    nodes = [each for graph in graphs for each in graph.nodes if each.op == "call_function"]
     exact = [each for each in nodes if each.name == name]
     near = [each for each in nodes if short in str(each.target).replace("::", ".").split(".")]
     return [each for each in (*exact, *near) if node_place(each)]
