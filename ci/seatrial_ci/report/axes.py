@@ -82,7 +82,7 @@ def written(value: float, unit: AxisUnit, step: float, largest: float) -> str:
     """
     steps = STEPS[unit]
     size, name = next((each for each in steps if largest >= each[0]), steps[-1])
-    exponent = math.floor(math.log10(step / size) + 1e-9) if step > 0 else 0
+    exponent = math.floor(math.log10(step) - math.log10(size) + 1e-9) if step > 0 else 0
     places = min(MOST_PLACES, max(0, -exponent))
     number = value / size
     text = f"{number:+.{places}f}" if unit == "relative" and round(number, places) else f"{abs(number):.{places}f}"

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from seatrial_ci.report.axes import STEPS, Axis
@@ -69,6 +69,7 @@ def test_no_number_runs_away(x, y):
     assert "inf" not in text
 
 
+@example(0.0, 6e306, "relative")
 @given(st.floats(), st.floats(), st.sampled_from(sorted(STEPS)))
 def test_the_axes_are_json_that_a_browser_reads(low, high, unit):
     axis = Axis(low, high, unit, "")
