@@ -1,10 +1,11 @@
 # make demo   sets everything up and runs the main job: a real model, a real device, numbers and a verdict
 # make test   sets everything up and passes the tests
-# make venv   does only the set-up; VENV=dir chooses where
+# make venv   does only the set-up; VENV=dir chooses where; JOBS=n runs so many tests side by side, 1 GB each
 PYTHON ?= python3.11
 VENV ?= .venv
 OUT ?= demo-out
 BIN := $(VENV)/bin
+JOBS ?= 2
 ifeq ($(shell uname -m),x86_64)
 ARCH := x86-64
 else
@@ -24,10 +25,10 @@ demo: venv
 	  --out $(OUT)/trial.json --junit $(OUT)/junit.xml --markdown $(OUT)/trial.md --html $(OUT)/trial.html
 
 test: venv
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -n $(JOBS) -m "not slow"
 
 test-all: venv
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS)
 
 lint: venv
 	$(BIN)/ruff check .
