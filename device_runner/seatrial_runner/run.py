@@ -82,7 +82,7 @@ class RunRequest:
     @property
     def seconds(self) -> float:
         """How long the run may take, before it is taken for stuck."""
-        return self.plan.run_seconds + (self.plan.sustained_ns / 1e9 if self.kind == "sustained" else 0)
+        return self.plan.run_seconds + self.expected_seconds
 
     @property
     def expected_seconds(self) -> float:

@@ -53,7 +53,19 @@ MACOS_HAS = [
 BATTERY = "Now drawing from 'Battery Power'\\n -InternalBattery-0 (id=1)\\t85%%; discharging; 3:20 remaining\\n"
 RUNNER, DEVICECTL = (Path(__file__).with_name(f"{name}.py") for name in ("apple_runner", "devicectl"))
 
+# 0.5 W, and 4 W while a run of the stand-in runner is in its burst.
+POWERMETRICS = r"""last=$(date +%s%N)
+while :; do
+  sleep .02; cpu=500
+  for busy in runs/*/busy; do [ ! -e "$busy" ] || cpu=4000; done
+  now=$(date +%s%N); micro=$(((now - last) / 1000)); last=$now
+  printf '*** Sampled system activity (Thu Jan  1 00:00:00 2026 +0000) '
+  printf '(%d.%03dms elapsed) ***\n\n' $((micro / 1000)) $((micro % 1000))
+  printf 'CPU Power: %d mW\nGPU Power: 0 mW\nANE Power: 0 mW\n' "$cpu"
+done"""
+
 SAYS = {
+    "powermetrics": POWERMETRICS,
     "uname": 'case "$1" in -m) echo arm64 ;; -sr) echo "Darwin 24.1.0" ;; *) echo "Darwin 24.1.0 arm64" ;; esac',
     "sw_vers": 'case "$1" in -buildVersion) echo 24B83 ;; *) echo 15.1 ;; esac',
     "sysctl": """case "$2" in

@@ -28,6 +28,9 @@ __all__ = [
 ]
 
 
+LIST_SECONDS = 90.0  # programs that reach a phone take seconds to start
+
+
 @dataclass(frozen=True)
 class Choice:
     """The meter to use, or the reason why there is none."""
@@ -38,23 +41,27 @@ class Choice:
 
 def choose_for(device: Device, transport: Transport, wanted: Sequence[str] = ()) -> Choice:
     """Return the meter beside the device, if its row names one, else what `choose` finds on it."""
-    return Choice(external_info(device.meter)) if device.meter else choose(transport, wanted)
+    return Choice(external_info(device.meter)) if device.meter else choose(transport, wanted, device.serial or "")
 
 
-def choose(transport: Transport, wanted: Sequence[str] = ()) -> Choice:
-    """Return the first meter of ``wanted`` that the device has and lets us read, or the reason why none is."""
+def choose(transport: Transport, wanted: Sequence[str] = (), serial: str = "") -> Choice:
+    """Return the first meter of ``wanted`` that the device has and lets us read, or the reason why none is.
+
+    ``serial`` names the phone, where the device is one that hangs on the machine that the transport reaches.
+    """
     meters = [meter for meter in map(get_meter, [name for name in wanted if name in TABLE] or TABLE) if meter]
-    lines = _listed(transport, meters)
+    lines = _listed(transport, meters, serial)
     for meter in meters:
         for found in meter.find([line for line in lines if line.startswith(f"{meter.name}\t")]):
             return Choice(found)
     return Choice(reason=_why_not(lines, [meter.name for meter in meters]))
 
 
-def _listed(transport: Transport, meters: Sequence[Meter]) -> list[str]:
+def _listed(transport: Transport, meters: Sequence[Meter], serial: str) -> list[str]:
     """Let the device list all meters, in one round trip; each in a shell of its own."""
     script = "".join(f"(\n{meter.LIST}\n) </dev/null 2>/dev/null\n" for meter in meters) + "exit 0\n"
-    done = transport.run(["sh", "-c", script, "seatrial"], deadline=Deadline.after(30.0), max_output=1 << 20)
+    argv = ["sh", "-c", script, "seatrial", serial]
+    done = transport.run(argv, deadline=Deadline.after(LIST_SECONDS), max_output=1 << 20)
     return done.stdout.decode("utf-8", "replace").splitlines()
 
 

@@ -18,6 +18,7 @@ TABLE = {
     "odpm": "seatrial_runner.meter.odpm:OdpmMeter",
     "perfetto": "seatrial_runner.meter.perfetto:PerfettoMeter",
     "battery": "seatrial_runner.meter.battery:BatteryMeter",
+    "iphone": "seatrial_runner.meter.iphone:PhoneBatteryMeter",
     "powermetrics": "seatrial_runner.meter.powermetrics:PowermetricsMeter",
     "jetson": "seatrial_runner.meter.jetson:JetsonRails",
 }
@@ -32,8 +33,8 @@ class Meter(ABC):
 
     ``LIST`` is POSIX sh that prints lines of words with tabs between, beginning with the meter's name, for whatever of
     its kind the device has; ``denied<TAB>FILE`` for what is there but may not be read, and ``refused<TAB>WHY`` for what
-    can't be used as things are. It runs as the user that
-    we log in as, and must be quick and change nothing.
+    can't be used as things are. ``$1`` is the serial of a phone that hangs on the machine, or empty. It runs as the
+    user that we log in as, and must be quick and change nothing.
     """
 
     name: ClassVar[str]

@@ -66,6 +66,8 @@ def _beside_device_program(execute: Execute, request: RunRequest, transport: Tra
         return Measured(result, PowerTrace(channels=(), clock="device", t_ns=(), power_uw=(), problem=why), known)
     if readings.clock == "device":
         return Measured(_with(result, readings, 0), None, known)
+    if readings.clock == "unix":
+        return Measured(by_unix_time(result, readings), None, known)
     columns = [[None if v is None else v * 1000.0 for v in column] for column in _transposed(readings)]  # from mW
     powers = [sum(v or 0.0 for v in values) for values in zip(*columns, strict=True)]
     times = tuple(t for t, _ in readings.rows)
@@ -88,6 +90,13 @@ def _laid_over(
     if isinstance(shift, str):
         return Measured(result, trace.model_copy(update={"problem": shift}), meter)
     return Measured(_with(result, readings, shift), trace.model_copy(update={"shift_ns": shift}), meter)
+
+
+def by_unix_time(result: AgentResult, readings: Readings) -> AgentResult:
+    """Return the result with readings that tell Unix time. Raises HarnessError when it does not tell its own."""
+    if result.energy is None or result.energy.unix_offset_ns is None:
+        raise HarnessError("the meter tells Unix time, and the runner did not say how that relates to its windows")
+    return _with(result, readings, -result.energy.unix_offset_ns)
 
 
 def _with(result: AgentResult, readings: Readings, shift_ns: int) -> AgentResult:

@@ -36,7 +36,16 @@ PAIR = {
     "HostID": "H", "SystemBUID": "B", "HostPrivateKey": b"k", "HostCertificate": b"c", "RootCertificate": b"r",
     "DeviceCertificate": b"d", "WiFiMACAddress": "aa:bb:cc:dd:ee:ff",
 }  # fmt: skip
-BATTERY = {"InstantAmperage": -412, "Temperature": 3120, "Voltage": 4123, "IsCharging": False, "CurrentCapacity": 87}
+BATTERY = {
+    "InstantAmperage": -412,
+    "Amperage": -400,
+    "Temperature": 3120,
+    "Voltage": 4000,
+    "UpdateTime": 1_767_225_600,
+    "IsCharging": False,
+    "ExternalConnected": True,
+    "CurrentCapacity": 87,
+}
 RUNNER = Path(__file__).parents[1] / "apple_runner.py"
 
 
@@ -52,6 +61,7 @@ class StandInPhone:
         (self.container / "Documents").mkdir(parents=True)
         self.trusted = self.developer_mode = self.installed = self.plugged = True
         self.locked = self.silent = False
+        self.battery = dict(BATTERY)
         self.environment: dict[str, str] = {}
         self.launches = 0
         self._connections: list[socket.socket] = []
@@ -178,7 +188,7 @@ class StandInPhone:
     def _diagnostics(self, stream: socket.socket) -> None:
         while True:
             asked = read_plist(stream)
-            found = {"IORegistry": BATTERY} if asked["Request"] == "IORegistry" else {}
+            found = {"IORegistry": self.battery} if asked["Request"] == "IORegistry" else {}
             write_plist(stream, {"Status": "Success", "Diagnostics": found})
 
     def _launch(self, bundle_id: str) -> int:

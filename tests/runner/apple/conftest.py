@@ -62,6 +62,7 @@ def make_package(tmp_path: Path) -> Callable[..., Bundle]:
 QUICK = Plan(
     solo_runs=1,
     memory_runs=1,
+    energy_runs=0,
     solo_iterations=4,
     duet_iterations=4,
     memory_iterations=2,

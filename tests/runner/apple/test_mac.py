@@ -12,6 +12,7 @@ import pytest
 from seatrial import export
 from seatrial_runner.bundle import Bundle
 from seatrial_runner.condition.clean import clean
+from seatrial_runner.meter import EnergyFigure, energy_per_inference
 from seatrial_runner.records import Trial, agent_arm
 from seatrial_runner.runtime.coreml import mac
 from seatrial_runner.runtime.coreml.mac_state import read_mac
@@ -72,6 +73,24 @@ def test_the_runner_is_built_once_and_bundles_are_laid_out_once(new_mac: NewMac,
     with open_trial(device, {"candidate": bundle}, QUICK) as runner:
         assert runner.session.bytes_sent == 0 < first
     assert program.stat().st_mtime_ns == made
+
+
+def test_energy_by_powermetrics(new_mac: NewMac, make_package: Make) -> None:
+    """The stand-in of the meter draws half a watt, and 4 W while the stand-in of the runner is in its burst."""
+    plan = QUICK.but(energy_window_ns=1_500_000_000, warmup_min_ns=300_000_000, warmup_max_ns=400_000_000)
+    with open_trial(new_mac(), {"candidate": make_package()}, plan) as runner:
+        assert runner.session.meter.meter is not None, runner.session.meter.reason
+        runner.energy(1)
+        (run,) = [run for run in runner.so_far().runs if run.kind == "energy"]
+        meter = runner.session.meter.meter
+    assert run.counts, run.reason
+    assert (run.power.problem, meter.scope) == ("", "CPU, GPU and Neural Engine of the chip")
+    figure = energy_per_inference(run.result.energy, meter)
+    assert isinstance(figure, EnergyFigure), figure
+    burst_s = (run.result.energy.burst[1] - run.result.energy.burst[0]) / 1e9
+    assert figure.idle_mw == pytest.approx(500, rel=0.1)
+    assert figure.gross_mj * run.result.energy.inferences / burst_s == pytest.approx(4000, rel=0.1)
+    assert any("estimate of three of its units" in doubt for doubt in figure.doubts)
 
 
 def test_cleaning_leaves_nothing(new_mac: NewMac, make_package: Make) -> None:

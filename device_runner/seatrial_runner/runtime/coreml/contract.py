@@ -27,7 +27,7 @@ from ...run import RunRequest
 
 SCHEMA = "seatrial-apple-job/1"
 RUNTIME = "coreml"
-KINDS = ("solo", "duet", "memory")
+KINDS = ("solo", "duet", "memory", "energy")
 COMPUTE_UNITS = ("ALL", "CPU_ONLY", "CPU_AND_GPU", "CPU_AND_NE")
 
 
@@ -63,8 +63,6 @@ def lacks(kind: RunKind) -> str:
     """Return why the runner makes no runs of ``kind``, or an empty string."""
     if kind == "profile":
         return "Core ML tells no times of single operations; where each one runs is told with the solo runs"
-    if kind == "energy":
-        return "no meter of an Apple device is read by this version"
     return "" if kind in KINDS else f"the runner for Apple devices makes no {kind} runs"
 
 

@@ -65,7 +65,7 @@ class PhoneRunner:
     def execute(self, request: RunRequest) -> AgentResult:
         """Start the app anew for one run. See `Equipped.execute`."""
         job = contract.render(request, self.arms, placement=request.kind == "solo")
-        seconds = int(request.plan.run_seconds)
+        seconds = int(request.seconds)
         words = [str(self.device.serial), APP_ID, self.tunnel, str(seconds), request.token]
         argv = ["sh", "-c", self.link.functions + RUN, "seatrial", *words]
         done = run_in_folder(self.transport, self.lease, argv, job, seconds + GRACE_SECONDS)
