@@ -29,11 +29,12 @@ MOST_ROUNDS = (
 
 
 def correct_biases(
-    model: onnx.ModelProto, quantized: onnx.ModelProto, samples: Sequence[Arrays]
+    model: onnx.ModelProto, quantized: onnx.ModelProto, samples: Sequence[Arrays], *, optimization: str = ""
 ) -> tuple[onnx.ModelProto, float]:
     """Return ``quantized`` with corrected biases, and by how many dB its outputs came nearer to those of ``model``.
 
-    Layers without a bias, or with one that several layers share, are left as they are.
+    Layers without a bias, or with one that several layers share, are left as they are. ``optimization`` of ONNX Runtime
+    while it computes the quantized model; by default the one that is fast for its integers.
     """
     import onnx
 
@@ -41,18 +42,19 @@ def correct_biases(
     means = _all_means(model, few)
     made = onnx.ModelProto()
     made.CopyFrom(quantized)
-    biases = _biases(made)
+    biases, way = _biases(made), optimization or _way(made)
     nodes = [node for node in made.graph.node if node.name in biases and node.name in means]
     for group in _groups(nodes):
-        found = _means(made, [node.output[0] for node in group], few)
+        found = _means(made, [node.output[0] for node in group], few, way)
         for node in group:
             _shift(*biases[node.name], found[node.output[0]] - means[node.name])
-    return made, _fidelity(model, made, samples) - _fidelity(model, quantized, samples)
+    return made, _fidelity(model, made, samples, way) - _fidelity(model, quantized, samples, way)
 
 
-def _fidelity(model: onnx.ModelProto, other: onnx.ModelProto, samples: Sequence[Arrays]) -> float:
-    """Worst output's SQNR of ``other`` against ``model`` over all samples, in dB."""
-    first, second = (HostSession(each.SerializeToString(), optimization=_way(each)) for each in (model, other))
+def _fidelity(model: onnx.ModelProto, other: onnx.ModelProto, samples: Sequence[Arrays], way: str) -> float:
+    """Worst output's SQNR of ``other``, computed the given ``way``, against ``model`` over all samples, in dB."""
+    first = HostSession(model.SerializeToString(), optimization="all")
+    second = HostSession(other.SerializeToString(), optimization=way)
     pairs = [(first.run(sample), second.run(sample)) for sample in samples]
     return min(
         sqnr_db(np.stack([a[name].ravel() for a, _ in pairs]), np.stack([b[name].ravel() for _, b in pairs]))
@@ -76,8 +78,10 @@ def _groups(nodes: Sequence[Any]) -> list[Sequence[Any]]:
     return [nodes[i : i + size] for i in range(0, len(nodes), size)]
 
 
-def _means(model: onnx.ModelProto, outputs: list[str], samples: Sequence[Arrays]) -> dict[str, NDArray[np.float64]]:
-    session = HostSession(_only(model, outputs), optimization=_way(model))
+def _means(
+    model: onnx.ModelProto, outputs: list[str], samples: Sequence[Arrays], way: str
+) -> dict[str, NDArray[np.float64]]:
+    session = HostSession(_only(model, outputs), optimization=way)
     found = [session.run(each, outputs) for each in samples]
     return {name: np.mean([_per_channel(each[name]) for each in found], axis=0) for name in outputs}
 

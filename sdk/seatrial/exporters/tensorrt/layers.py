@@ -113,7 +113,7 @@ def _gains(
     outputs = {each.name: each.name for each in original.graph.output if each.type.tensor_type.elem_type == FLOAT}
 
     def fidelity(without: str) -> float:
-        made = with_quantizers(original, placement.without(without), scales, "int8", given)
+        made = with_quantizers(original, placement.without(without), scales, "rounded", given)
         return min(_compared(original, made, outputs, samples).values())
 
     now = fidelity("") if outputs and nodes else 0.0

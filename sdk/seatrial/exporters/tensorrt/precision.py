@@ -38,7 +38,7 @@ STORED_AS_INTEGERS = (10,)  # the first TensorRT whose parser is documented to t
 class Precise:
     """A model in the precision asked for, and how it came to that.
 
-    ``plain`` is the same model with all of its floating point in float32; ``original`` the one before quantization,
+    ``plain`` computes the same with all of its floating point in float32; ``original`` is the one before quantization,
     which was done by ``placement``, ``scales`` (of activations) and, where they were known before, ``given`` weights.
     """
 
@@ -93,6 +93,7 @@ def _brought(model: onnx.ModelProto, keep: Sequence[str], target: TargetProfile)
         placement = placement.without(node)
     weights = _storage(target)
     made = with_quantizers(brought.model, placement, brought.scales, weights, brought.weights)
+    plain = with_quantizers(brought.model, placement, brought.scales, "rounded", brought.weights)
     record = CalibrationRecord(method="from-model", scales={n: float(brought.scales[n]) for n in placement.tensors})
     freed = f"{brought.freed} residual additions read their convolution unrounded, so that TensorRT can fuse them"
     notes = (
@@ -101,7 +102,7 @@ def _brought(model: onnx.ModelProto, keep: Sequence[str], target: TargetProfile)
         *filter(None, [_left(placement)]),
     )
     return Precise(
-        made, made, brought.model, "qdq-fp32", weights, (), tuple(keep), record, notes, placement, brought.scales,
+        made, plain, brought.model, "qdq-fp32", weights, (), tuple(keep), record, notes, placement, brought.scales,
         brought.weights,
     )  # fmt: skip
 
@@ -121,14 +122,29 @@ def _calibrated(
     on_progress(f"calibrate on {len(samples)} samples ({how.calibration})")
     scales = activation_scales(calibrate(model, samples, how), placement)
     on_progress("quantize")
-    weights = _storage(target)
-    plain = with_quantizers(model, placement, scales, weights)
+    plain = with_quantizers(model, placement, scales, "rounded")
     on_progress("correct biases")
-    corrected, gain_db = correct_biases(model, plain, samples)
+    # The optimiser of ONNX Runtime 1.31 rounds weights that have no quantizers anew, by one scale per tensor.
+    corrected, gain_db = correct_biases(model, plain, samples, optimization="none")
+    plain = corrected if gain_db > 0 else plain
+    made = with_quantizers(_with_constants_of(plain, model), placement, scales, _storage(target))
     note = f"bias correction: {gain_db:+.1f} dB on the calibration samples" + ("" if gain_db > 0 else ", not used")
     notes = (f"calibrated on {len(samples)} samples", note, *filter(None, [_left(placement)]))
-    best, record = corrected if gain_db > 0 else plain, _record(samples, how, scales)
-    return Precise(best, best, model, "qdq-fp32", weights, (), tuple(keep), record, notes, placement, scales)
+    record = _record(samples, how, scales)
+    return Precise(made, plain, model, "qdq-fp32", _storage(target), (), tuple(keep), record, notes, placement, scales)
+
+
+def _with_constants_of(changed: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of ``model`` in which constants have the values that ``changed`` has under the same name."""
+    import onnx
+
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    values = {each.name: each for each in changed.graph.initializer}
+    for each in made.graph.initializer:
+        if each.name in values:
+            each.CopyFrom(values[each.name])
+    return made
 
 
 def _require_samples(samples: Sequence[Arrays]) -> None:
