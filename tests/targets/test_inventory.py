@@ -123,7 +123,7 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
         "devices.yaml:7:11: devices.lab-pi.port: must be less than or equal to 65535, not 70000",
         "devices.yaml:8:3: devices.bad name: 'bad name' is not a name; use up to 64 letters, digits, '.', '_', '-' "
         "(not first)",
-        "devices.yaml:10:16: devices.bad name.transport: 'telnet' is not one of local, ssh, adb",
+        "devices.yaml:10:16: devices.bad name.transport: 'telnet' is not one of local, ssh, adb, usbmux",
     ]
 
 
