@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
+from . import deployability
 from .command import Group
 from .options import FOLDER
 from .screen import Screen
 
 LAYERS_FILE = "layers.json"  # of `seatrial.exporters.tensorrt.layers`, whose imports are heavy
+EACH_OUTPUT = "golden_sqnr_db."  # how keys of a manifest's parity begin that are of one output
 
 
 @click.group(cls=Group)
@@ -32,13 +35,16 @@ def show(screen: Screen, path: Path) -> None:
     opened = Bundle.open(path)
     manifest = opened.manifest
     body = json.loads(manifest.model_dump_json(by_alias=True))
-    screen.document({"path": str(path), "digest": opened.digest, "manifest": body})
+    record = deployability.recorded(opened)
+    found = {} if record is None else {"deployability": record}
+    screen.document({"path": str(path), "digest": opened.digest, "manifest": body, **found})
     rows = [
         ("name", manifest.name),
         ("target", f"{manifest.target} ({manifest.runtime}, {manifest.precision})"),
         ("digest", opened.digest),
         ("size", format_size(manifest.size_bytes)),
         ("parity with torch", parity_text(manifest.parity, unchecked=manifest.parity_unchecked)),
+        *(("parity of each output", text) for text in _each_output(manifest.parity)),
         ("accuracy", accuracy_text(manifest.accuracy)),
         ("weights", ", ".join(f"{count} {kind}" for kind, count in manifest.precision_summary.items()) or "-"),
         ("licence", manifest.weights_licence or "not stated"),
@@ -53,6 +59,14 @@ def show(screen: Screen, path: Path) -> None:
     screen.line()
     files = [(entry.path, entry.role, format_size(entry.size_bytes), entry.sha256[:16]) for entry in manifest.files]
     screen.table(("file", "for", "size", "sha256"), files)
+    if record is not None:
+        deployability.show(screen, record)
+
+
+def _each_output(parity: Mapping[str, float]) -> list[str]:
+    """What an exporter found for each of several outputs, on the example inputs."""
+    found = {key.removeprefix(EACH_OUTPUT): value for key, value in parity.items() if key.startswith(EACH_OUTPUT)}
+    return [", ".join(f"{name} {value:.1f} dB" for name, value in found.items())] if found else []
 
 
 @bundle.command()

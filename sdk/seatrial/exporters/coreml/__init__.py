@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seatrial_runner.bundle import Content, write_bundle
+from seatrial_runner.bundle import canonical as canonical_json
 
 from ...verify.coreml import library
+from ...verify.coreml.deployability import DEPLOYABILITY_FILE, deployability
 from ...verify.coreml.weights import precision_summary
 from ..agreement import Agreement, example_arrays
 from ..capture import output_names
@@ -65,11 +67,13 @@ class CoreMLExporter:
             examples = example_arrays(source)
             artifact = PackageArtifact(folder, features, plan, examples, reference.run(examples))
             agreement = agree(source, program, plan, target, reference, artifact, on_progress)
+            report = deployability(artifact.session.package, target.device.soc)
+        record = {DEPLOYABILITY_FILE: Content("record", canonical_json(report))}
         on_progress("write the bundle")
         fields = _fields(converted, agreement, target, artifact)
         fields |= {"name": name, "recipe_digest": recipe_digest, "model_digest": identity(source, program, plan)}
         package = {f"{NAME}/{path}": Content("artifact", data) for path, data in files.items()}
-        return write_bundle(out, package | agreement.contents, fields).path
+        return write_bundle(out, package | record | agreement.contents, fields).path
 
 
 def _metadata(source: ModelSource) -> dict[str, str]:

@@ -11,7 +11,7 @@ from seatrial_targets.errors import UnsupportedOpError
 from ..accuracy import measure_accuracy
 from ..agreement import Agreement, example_arrays, notes_on, parity_figures
 from ..golden import golden_files, tensor_entries
-from ..parity import measure_parity, relative_l2
+from ..parity import measure_parity, relative_l2, sqnr_db
 from ..tolerance import tolerance
 from .artifact import PackageArtifact
 from .features import Arrays
@@ -54,6 +54,7 @@ def agree(
     artifact.run_encoded(golden_in)  # raises, with the operation, when an output is spoilt
     on_progress("compare with torch")
     parity = parity_figures(reference, artifact, source, plan, examples, artifact.torch_shapes())
+    parity |= _each_output(answers, artifact.as_torch(golden))
     if artifact.session.evaluator.states():
         parity["sequence_sqnr_db"] = _sequence(reference, artifact, examples)
     on_progress("measure accuracy")
@@ -62,6 +63,14 @@ def agree(
     tolerances = {name: tolerance(target.precision, widest[name]) for name in golden}
     notes = (*notes_on(source), *(f"{each}; the outputs are finite" for each in artifact.findings.overflows))
     return _agreement(source, artifact, golden_in, golden, answers, tolerances, parity, accuracy, "", notes)
+
+
+def _each_output(answers: Arrays, found: Arrays) -> dict[str, float]:
+    """The SQNR of each output on the example inputs; nothing for a single one, which has it already."""
+    floats = [name for name, value in answers.items() if value.dtype.kind == "f"]
+    if len(floats) < 2:
+        return {}
+    return {f"golden_sqnr_db.{name}": sqnr_db(answers[name], found[name]) for name in floats}
 
 
 def _unchecked(

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 from seatrial_targets.errors import ExportError
 from seatrial_targets.profile import version_key
 
+from ...verify.coreml.program import MACOS_OF_IOS
+
 if TYPE_CHECKING:
     from seatrial_targets.profile import TargetProfile
-
-# iOS version -> macOS version of the same Core ML. https://apple.github.io/coremltools/source/coremltools.target.html
-PAIRS = {15: 12, 16: 13, 17: 14, 18: 15, 26: 26}
 
 
 def ios_level(target: TargetProfile) -> int:
@@ -25,7 +24,7 @@ def ios_level(target: TargetProfile) -> int:
     if not device.os_min:
         raise ExportError(f"target {target.name!r} has no device.os_min; it decides which Core ML the package is for")
     least = version_key(device.os_min)[0]
-    known = [ios for ios, macos in PAIRS.items() if (ios if device.os == "ios" else macos) <= least]
+    known = [ios for ios, macos in MACOS_OF_IOS.items() if (ios if device.os == "ios" else macos) <= least]
     if not known:
         oldest = "iOS 15" if device.os == "ios" else "macOS 12"
         raise ExportError(
@@ -36,7 +35,7 @@ def ios_level(target: TargetProfile) -> int:
 
 def system_name(target: TargetProfile, ios: int) -> str:
     """Return 'iOS 18' or, for a Mac, 'macOS 15': the system of the target whose Core ML is that of iOS ``ios``."""
-    return f"iOS {ios}" if target.device.os == "ios" else f"macOS {PAIRS[ios]}"
+    return f"iOS {ios}" if target.device.os == "ios" else f"macOS {MACOS_OF_IOS[ios]}"
 
 
 def require(target: TargetProfile, ios: int, what: str) -> None:

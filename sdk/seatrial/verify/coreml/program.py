@@ -78,6 +78,8 @@ class Function:
 
 
 IOS_OF_OPSET = {"CoreML5": 15, "CoreML6": 16, "CoreML7": 17, "CoreML8": 18, "CoreML9": 26}
+# iOS version -> macOS version of the same Core ML. https://apple.github.io/coremltools/source/coremltools.target.html
+MACOS_OF_IOS = {15: 12, 16: 13, 17: 14, 18: 15, 26: 26}
 
 
 def read_function(proto: Any, names: Any) -> Function:

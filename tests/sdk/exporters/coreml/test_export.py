@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from seatrial.cli import cli
 from seatrial.exporters import export
 from seatrial.source import ModelSource
 from seatrial.verify.coreml import library
@@ -33,6 +37,7 @@ class Gated(torch.nn.Module):
 
 
 def gated() -> ModelSource:
+    torch.manual_seed(1)
     inputs = {"image": torch.rand(1, 3, 8, 8), "mask": torch.ones(1, 1, 8, 8, dtype=torch.bool)}
     return ModelSource(Gated(), inputs, name="gated")
 
@@ -52,8 +57,12 @@ def spec(bundle: Bundle) -> object:
     return library.load().models.MLModel(str(folder), skip_model_load=True).get_spec()
 
 
-def test_a_package_with_the_names_and_types_that_were_asked_for(tmp_path: Path, apple: Apple) -> None:
-    bundle = Bundle.open(export(gated(), apple(), tmp_path))
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, apple: Apple) -> Bundle:
+    return Bundle.open(export(gated(), apple(), tmp_path_factory.mktemp("gated")))
+
+
+def test_a_package_with_the_names_and_types_that_were_asked_for(bundle: Bundle) -> None:
     found = spec(bundle)
     assert found.specificationVersion == 7  # iOS 16
     assert [each.name for each in found.description.input] == ["image", "mask"]
@@ -69,24 +78,39 @@ def test_a_package_with_the_names_and_types_that_were_asked_for(tmp_path: Path, 
     assert golden.shape == (1, 4, 8, 8)
 
 
-def test_the_same_export_twice_is_the_same_bundle(tmp_path: Path, apple: Apple) -> None:
-    source = gated()
-    first = Bundle.open(export(source, apple(), tmp_path / "a"))
-    second = Bundle.open(export(source, apple(), tmp_path / "b"))
-    assert first.digest == second.digest
+def test_parity_is_that_of_the_worst_output_and_of_each(bundle: Bundle) -> None:
+    each = [bundle.manifest.parity[f"golden_sqnr_db.{name}"] for name in ("features", "total")]
+    assert min(each) == pytest.approx(bundle.manifest.parity["golden_sqnr_db"])
+    assert max(each) > min(each)
 
 
+def test_show_says_what_it_needs_and_what_may_leave_the_neural_engine(bundle: Bundle) -> None:
+    said = CliRunner().invoke(cli, ["bundle", "show", str(bundle.path)]).stdout
+    assert "Needs iOS 16, macOS 13 or later" in said
+    assert re.search(r"conv +1 +iOS 15, macOS 12 +iOS 15, macOS 12", said)
+    assert "are known to leave it" in said
+    assert "an estimate from public sources" in said
+    assert re.search(r"parity of each output +features \d+\.\d dB, total \d+\.\d dB", said)
+    document = json.loads(CliRunner().invoke(cli, ["bundle", "show", str(bundle.path), "--json"]).stdout)
+    assert document["deployability"]["schema"] == "seatrial.deployability/1"
+    assert {each["type"] for each in document["deployability"]["operations"]} >= {"conv", "mul", "reduce_sum"}
+
+
+def test_the_same_export_again_is_the_same_bundle_and_prints_nothing(
+    bundle: Bundle, tmp_path: Path, apple: Apple, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stages: list[str] = []
+    again = Bundle.open(export(gated(), apple(), tmp_path, on_progress=stages.append))
+    assert again.digest == bundle.digest
+    assert capfd.readouterr() == ("", "")
+    assert any(stage.startswith("Running MIL default pipeline") for stage in stages)
+
+
+@pytest.mark.slow
 def test_a_recurrent_layer_goes_by_a_trace(tmp_path: Path, apple: Apple) -> None:
     bundle = Bundle.open(export(ModelSource(Recurrent(), torch.rand(1, 5, 8)), apple(), tmp_path))
     assert "converted by the trace route" in bundle.manifest.notes
     assert any("lstm" in note for note in bundle.manifest.notes)
-
-
-def test_nothing_is_printed(tmp_path: Path, apple: Apple, capfd: pytest.CaptureFixture[str]) -> None:
-    stages: list[str] = []
-    export(gated(), apple(), tmp_path, on_progress=stages.append)
-    assert capfd.readouterr() == ("", "")
-    assert any(stage.startswith("Running MIL default pipeline") for stage in stages)
 
 
 class Bessel(torch.nn.Module):
