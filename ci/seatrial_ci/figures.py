@@ -86,13 +86,19 @@ def peak_memory(trial: Trial, bundle: BundleRole) -> Series:
     def figure(run: Run) -> float:
         memory = run.result.memory if run.result else None
         peaks = [p for p in (memory.peak_load, memory.peak_inference) if p] if memory else []
-        if memory and memory.system_peak_delta and (_on_gpu(memory) or not peaks):
-            peaks = [memory.system_peak_delta]
+        if memory and memory.system_peak_delta is not None and (_on_gpu(memory) or not peaks):
+            peaks = [memory.system_peak_delta] if memory.system_peak_delta else []
         if not peaks:
-            raise ValueError(f"run {run.index}: the kernel did not tell the peak memory")
+            raise ValueError(f"run {run.index}: {_no_peak(memory)}")
         return float(max(peaks))
 
     return _series(trial, trial.of("memory", bundle), figure, "memory")
+
+
+def _no_peak(memory: Memory | None) -> str:
+    if memory and memory.system_peak_delta == 0:
+        return "the machine's use of memory did not rise, so something else there gave memory back meanwhile; stop it"
+    return "the kernel did not tell the peak memory"
 
 
 def _on_gpu(memory: Memory) -> bool:

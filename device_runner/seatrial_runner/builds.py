@@ -1,4 +1,4 @@
-"""What a device made of bundles before they ran, in words for people."""
+"""What a device made of bundles before they ran, and what their memory is the memory of, in words for people."""
 
 from __future__ import annotations
 
@@ -6,12 +6,24 @@ from collections.abc import Iterator, Mapping
 
 from seatrial_targets.units import format_size
 
-from .records import Build, BundleName
+from .records import Build, BundleName, Memory
 
 
 def told(builds: Mapping[BundleName, Build]) -> tuple[str, ...]:
     """Return a note for each build, and one for each of its warnings."""
     return tuple(note for name, build in builds.items() for note in _notes(name, build))
+
+
+def whose_memory(name: BundleName, memory: Memory | None) -> tuple[str, ...]:
+    """Return a note where a peak is not that of a process: on a GPU that shares the machine's memory."""
+    own = {"serialized": memory.engine_bytes, "scratch": memory.scratch_bytes} if memory else {}
+    parts = [f"{format_size(size)} {what}" for what, size in own.items() if size is not None]
+    if memory is None or memory.system_peak_delta is None or not parts:
+        return ()
+    return (
+        f"{name}: peak memory is how far the use of the whole machine rose, since what a GPU takes is in no process's"
+        f" figures; its engine says of itself: {', '.join(parts)}",
+    )
 
 
 def _notes(name: str, build: Build) -> Iterator[str]:

@@ -17,7 +17,7 @@ from seatrial_targets.errors import CancelledError, SeatrialError, Status, UserE
 from seatrial_targets.inventory import Device
 
 from .attempts import Attempts, RunFailedError
-from .builds import told
+from .builds import told, whose_memory
 from .bundle import Bundle
 from .condition.window import Watch
 from .journal import Journal
@@ -70,6 +70,8 @@ class TrialRunner:
         """Bring every bundle to ``count`` memory runs, where the runtime can tell its memory."""
         if not self.session.lacks("memory"):
             self._take_turns("memory", count)
+            for run in self.so_far().of("memory"):
+                self.note(whose_memory(run.arms["a"], run.result.memory if run.result else None))
 
     def solo(self, count: int) -> None:
         """Bring every bundle to ``count`` solo latency runs."""

@@ -99,3 +99,14 @@ def test_where_a_gpu_shares_the_memory_the_peak_is_the_machines(maker, engine, p
     memory = result.memory.model_copy(update={"system_peak_delta": 900 * MS, "engine_bytes": engine})
     maker.runs[-1] = maker.runs[-1].model_copy(update={"result": result.model_copy(update={"memory": memory})})
     assert figures(maker.trial(baseline=False)).peak_memory.value == peak
+
+
+def test_a_machine_whose_use_of_memory_did_not_rise_tells_no_peak_of_a_gpu(maker):
+    """And that of the process, which lacks what the GPU takes, is not given in its place."""
+    maker.memory(30 * MS)
+    result = maker.runs[-1].result
+    memory = result.memory.model_copy(update={"system_peak_delta": 0, "engine_bytes": 5 * MS})
+    maker.runs[-1] = maker.runs[-1].model_copy(update={"result": result.model_copy(update={"memory": memory})})
+    found = figures(maker.trial(baseline=False)).peak_memory
+    assert found.value is None
+    assert "something else there gave memory back meanwhile" in found.reason

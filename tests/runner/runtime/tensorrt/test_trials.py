@@ -63,6 +63,9 @@ def test_the_memory_is_the_machines_and_named_so(jetson: Device, make_bundle) ->
     assert memory.engine_bytes == runner.trial.builds["candidate"].size_bytes
     assert memory.scratch_bytes == 1_572_864
     assert run.result.arms["a"].wall_ns == ()
+    (note,) = [note for note in runner.trial.notes if "peak memory" in note]
+    assert note.startswith("candidate: peak memory is how far the use of the whole machine rose")
+    assert note.endswith("serialized, 1.57 MB scratch")
 
 
 @pytest.mark.slow
