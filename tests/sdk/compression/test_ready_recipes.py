@@ -53,10 +53,10 @@ def test_the_program_takes_a_name(
     code += "    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Conv2d(4, 4, 3))\n"
     code += "    return {'module': net, 'example_inputs': images[0], 'calibration': images}\n"
     (tmp_path / "model.py").write_text(code)
-    words = ["compress", "model.py:build", "--recipe", "int8", "--target", "x86-64-cpu-fp16"]
+    words = ["compress", "model.py:build", "--recipe", "int8", "--target", "x86-64-cpu-int8-dynamic"]
     assert cli.main(words, standalone_mode=False) in (0, None)
     assert (tmp_path / "int8.pt2").is_file()
-    assert "FP16 halves the file and no more" in capsys.readouterr().out
+    assert "ConvInteger costs at least as much" in capsys.readouterr().out
 
 
 def test_claims_that_do_not_hold(source: Callable[..., ModelSource]) -> None:

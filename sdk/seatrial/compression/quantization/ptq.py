@@ -34,7 +34,7 @@ class QuantizeStep(Step[Quantize]):
         kept_layers(self.settings, state)
 
     def refused_by(self, target: TargetProfile) -> str:
-        """Say which runtimes take uint8 activations, and dynamic ranges."""
+        """Say which targets take quantizers, uint8 activations, and dynamic ranges."""
         if self.settings.scheme == "dynamic" and target.runtime.name != "onnxruntime":
             return (
                 f"{target.runtime.name} finds no scales while it runs, onnxruntime does; use scheme static, or the "
@@ -53,8 +53,7 @@ class QuantizeStep(Step[Quantize]):
         if not quantizer.layers:
             raise UserError("nothing would be quantized: the model has no layer with weights that keep_float leaves")
         calibration = Calibration(state, captured, self.settings.samples)
-        calibration.run(model)
-        notes = (f"calibrated on {len(calibration.samples)} samples", *self._convert(model, calibration, state))
+        notes = (*calibration.run(model), *self._convert(model, calibration, state))
         return Outcome(notes, {"layers": quantizer.layers})
 
     def _convert(self, model: Any, calibration: Calibration, state: CompressionState) -> tuple[str, ...]:
@@ -97,12 +96,21 @@ def is_asymmetric(settings: QuantizerSettings, state: CompressionState) -> bool:
 
 
 def refused(settings: QuantizerSettings, target: TargetProfile) -> str:
-    """Return why the target's runtime can't carry the quantizers, or an empty string."""
+    """Return why the target can't carry the quantizers, or an empty string."""
+    if target.precision != "int8" and target.runtime.name in ("onnxruntime", "tensorrt"):
+        return f"it is a target for {target.precision}, whose export takes no quantized model; {_int8_instead(target)}"
     if settings.activations == "asymmetric" and target.runtime.name != "onnxruntime":
         return (
             f"{target.runtime.name} takes no uint8 activations with zero points, onnxruntime does; use symmetric ones"
         )
     return ""
+
+
+def _int8_instead(target: TargetProfile) -> str:
+    from seatrial_targets import registry
+
+    sibling = target.name.replace(target.precision, "int8")
+    return f"name {sibling!r}" if sibling in registry.names() else "name a target for INT8"
 
 
 def kept_layers(settings: QuantizerSettings, state: CompressionState) -> list[str]:

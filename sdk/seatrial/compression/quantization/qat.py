@@ -47,7 +47,7 @@ class QatStep(Step[Qat]):
         kept_layers(self.settings, state)
 
     def refused_by(self, target: TargetProfile) -> str:
-        """Say which runtimes take uint8 activations."""
+        """Say which targets take quantizers, and uint8 activations."""
         return refused(self.settings, target)
 
     def apply(self, state: CompressionState) -> Outcome:

@@ -114,6 +114,15 @@ def test_a_runtime_that_can_not_carry_it_is_said_with_one_that_can(source: Sourc
         UserError, match=r"'jetson-orin-nano-int8' can't carry it: tensorrt takes no uint8.*onnxruntime"
     ):
         seatrial.compress(source(), [Quantize(activations="asymmetric")], targets=["jetson-orin-nano-int8"])
+    for scheme in ("static", "dynamic"):
+        with pytest.raises(UserError, match=r"'x86-64-cpu-fp16' can't carry it: .*name 'x86-64-cpu-int8'"):
+            seatrial.compress(source(), [Quantize(scheme=scheme)], targets=["x86-64-cpu-fp16"])  # type: ignore[arg-type]
+
+
+def test_values_that_never_change_are_named(source: Source) -> None:
+    zeros = [torch.zeros(1, 3, 8, 8)] * 2
+    (step,) = seatrial.compress(source(calibration=zeros), [Quantize(bias_correction=False)]).record.steps
+    assert step.notes[1] == "constant on all calibration samples: image; what differs from that will be cut off"
 
 
 def test_the_same_seed_gives_the_same_bytes(source: Source, tmp_path: Path) -> None:
