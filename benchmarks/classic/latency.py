@@ -2,7 +2,8 @@
 
     flock LOCK python -m benchmarks.classic.latency --work WORK [--runs 6]
 
-Weights are those trained on digits; the time of a convolution does not depend on them. Prints Markdown.
+Weights are those trained on digits, and nothing is trained: time depends on the structure alone, so that rows of the
+table that differ in their training (QAT and static INT8) are one row here. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 
 import seatrial
+from seatrial.compression.pruning.settings import Prune
 from seatrial.compression.quantization.settings import Quantize
 from seatrial.compression.settings import StepSettings
 from seatrial.source import ModelSource
@@ -28,14 +30,16 @@ from seatrial_runner.plan import Plan
 from seatrial_runner.trial import open_trial
 from seatrial_targets import inventory
 
-from .table import DYNAMIC, FP16, FP32, INT8, KEPT
+from .table import DYNAMIC, FP16, FP32, INT8, KEPT, PRUNED, slug
 from .trained import trained
 
 VARIANTS: dict[str, tuple[str, Sequence[StepSettings]]] = {
     "FP16": (FP16, ()),
     "dynamic INT8": (DYNAMIC, ()),
     "static INT8": (INT8, [Quantize(bias_correction=False)]),
-    "static INT8, conv1 and fc float": (INT8, [Quantize(bias_correction=False, keep_float=KEPT)]),
+    "static INT8, conv1 and fc in float": (INT8, [Quantize(bias_correction=False, keep_float=KEPT)]),
+    "pruned 50 %": (FP32, [Prune(amount=PRUNED)]),
+    "pruned 50 %, static INT8": (INT8, [Prune(amount=PRUNED), Quantize(bias_correction=False)]),
 }
 
 
@@ -50,7 +54,7 @@ def exported(given: ModelSource, name: str, folder: Path) -> Bundle:
     """Return the bundle of a variant."""
     target, recipe = VARIANTS.get(name, (FP32, ()))
     made = seatrial.compress(given, list(recipe), targets=[target]).source if recipe else given
-    return seatrial.export(made, target, folder, name="v" + str(abs(hash(name))))
+    return seatrial.export(made, target, folder, name=slug(name))
 
 
 def measured(candidate: Bundle, baseline: Bundle, runs: int) -> dict[str, Any]:
