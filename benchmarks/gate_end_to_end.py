@@ -269,7 +269,7 @@ def main() -> None:
     parser.add_argument("--plots", type=Path)
     options = parser.parse_args()
     if options.what == "run":
-        run(options.work, options.aa, options.slow)
+        run(options.work.resolve(), options.aa, options.slow)  # the compiler is started in another folder
     else:
         print("\n".join(report(options.work, options.plots)))
 

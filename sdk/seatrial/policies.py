@@ -156,7 +156,8 @@ def _planned(campaign: Campaign, cell: Cell) -> Planned:
     start = (plan.solo_runs + plan.memory_runs + plan.energy_runs) * bundles
     most = (max(plan.solo_runs, settings.solo_looks[-1]) * 3) * bundles
     first_pairs, most_pairs = (settings.looks[0], settings.looks[-1]) if pairs else (0, 0)
-    return Planned(cell.model, cell.device, cell.target, cell.baseline, start + first_pairs, most + most_pairs)
+    target = campaign.bundles[cell.name]["candidate"].manifest.target  # not always that of the device
+    return Planned(cell.model, cell.device, target, cell.baseline, start + first_pairs, most + most_pairs)
 
 
 def read_policy(policy: Path | str, inventory: Path | None = None) -> tuple[Policy, tuple[Cell, ...]]:

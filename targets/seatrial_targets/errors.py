@@ -59,7 +59,8 @@ class UnknownNameError(UserError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         self.kind, self.name, self.known = kind, name, tuple(sorted(known))
-        super().__init__(f"unknown {kind} {name!r}{did_you_mean(name, self.known)}{hint and '; ' + hint}")
+        near = did_you_mean(name, self.known)
+        super().__init__(f"unknown {kind} {name!r}{near}{hint and (' ' if near else '; ') + hint}")
 
 
 class BundleError(UserError):

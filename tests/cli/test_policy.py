@@ -59,6 +59,7 @@ def test_the_plan_measures_nothing(call: Call, policy: Path) -> None:
     said = call("gate", "--policy", policy, "--plan", *QUICK)
     assert said.code == 0, said.err
     assert "chain" in said.out
+    assert TARGET in said.out
     assert not Path("trials").exists()
 
 
@@ -112,11 +113,14 @@ def test_a_baseline_is_kept_found_used_and_removed(call: Call, make_bundle: Make
     Path("budgets.yaml").write_text("latency_p50: 10 s\n")
     out = "trial.json"
     assert call("gate", made.path, "--device", "local", "--budgets", "budgets.yaml", "--out", out, *QUICK).code == 0
-    refused = call("baseline", "add", made.path, "--branch", "main")
+    refused = call("baseline", "add", made.path, "--branch", "main", "--history", "another.sqlite")
     assert refused.code == 2
     assert "nothing is known of its own gate" in refused.err
     assert call("baseline", "add", made.path, "--branch", "main", "--trial", out).code == 0
-    assert "branch:main" in call("baseline", "list").out
+    assert call("baseline", "add", made.path, "--tag", "v1").code == 0  # the history knows of its gate
+    listed = call("baseline", "list").out
+    assert "branch:main" in listed
+    assert "PASS" in listed
     Path("gate.yaml").write_text(
         POLICY.replace('"CANDIDATE"', f'"{make_bundle("chain").path}", baseline: "branch:main"').replace(
             "{budget: 10 s}", "{margin: 90 %}"

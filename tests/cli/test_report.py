@@ -175,6 +175,8 @@ def test_a_full_disk_leaves_the_old_report_whole_and_the_others_written(call: Ca
     assert "nothing was changed" in said.err
     assert page.read_text() == "the old one"
     assert [path.name for path in full_disk.iterdir()] == ["page.html"]
+    gated = call("gate", "--from", "trial.json", "--html", page)
+    assert (gated.code, "PASS" in gated.out) == (3, True)  # the verdict is said all the same
     assert Path("a.md").read_text().startswith("# ")
 
 

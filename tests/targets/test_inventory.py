@@ -116,7 +116,7 @@ def test_every_problem_at_once(tmp_path: Path) -> None:
 """
     assert problems(tmp_path, text).splitlines() == [
         "devices.yaml:3:13: devices.lab-pi.target: unknown target 'raspberry-pi-5-int9'; did you mean "
-        "'raspberry-pi-5-int8'?; `seatrial targets list` shows all",
+        "'raspberry-pi-5-int8'? `seatrial targets list` shows all",
         "devices.yaml:5:5: devices.lab-pi.adress: unknown key; did you mean 'address'?",
         "devices.yaml:6:5: devices.lab-pi.password: secrets don't belong in this file; use `key: PATH`, an ssh agent, "
         "or `host:` of ssh_config",

@@ -68,7 +68,7 @@ class Baselines:
         Raises UserError when its gate did not pass on real hardware, unless ``unproven``, or when a tag or release
         already means another bundle: those never move.
         """
-        record = _record(bundle, labels, verdict)
+        record = self._beside_known(_record(bundle, labels, verdict))
         if not record.fit and not unproven:
             raise UserError(f"{bundle.path}: {_unfit(record)}; keep it all the same with --unproven")
         for kind in KINDS:
@@ -125,6 +125,15 @@ class Baselines:
         for path in list(self._storage.files(f"objects/{record.digest}")):
             self._storage.remove(path)
         return record
+
+    def _beside_known(self, record: Kept) -> Kept:
+        """Return ``record`` with what is known already: another name for a bundle takes nothing from it."""
+        try:
+            known = Kept.model_validate_json(self._storage.read(f"records/{record.digest}.json"))
+        except (FileNotFoundError, ValidationError):  # new, or damaged and now written anew
+            return record
+        gate = {} if record.outcome else {key: getattr(known, key) for key in ("outcome", "stamp", "trial_id")}
+        return record.model_copy(update={**gate, "labels": {**known.labels, **record.labels}})
 
     def _digest(self, reference: str, name: str, target: str) -> str:
         kind, _, value = reference.partition(":")
@@ -191,7 +200,7 @@ def _record(bundle: Bundle, labels: Mapping[str, str], verdict: Verdict | None) 
 
 def _unfit(record: Kept) -> str:
     if not record.outcome:
-        return "nothing is known of its own gate"
+        return "nothing is known of its own gate (name its trial with --trial)"
     if record.outcome != "PASS":
         return f"its own gate ended with {record.outcome}"
     return f"its own gate ran on {record.stamp}, not on real hardware"

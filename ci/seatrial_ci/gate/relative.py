@@ -33,7 +33,8 @@ def judge_regression(trial: Trial, rule: SequentialRule, settings: GateSettings,
         return Judged(_check(Outcome.INVALID, text, rule, method), "duet", rule.looks[0] if series.pending else 0)
     found = replay(series.values, rule, series.order)
     if not found.looks:
-        text = f"{found.pairs_seen} {METHODS[method]} pairs; the first look needs {rule.looks[0]}"
+        seen = f"{found.pairs_seen} {METHODS[method]} pair{'s' * (found.pairs_seen != 1)}"
+        text = f"{seen}; the first look needs {rule.looks[0]}"
         return Judged(_check(Outcome.INCONCLUSIVE, text, rule, method), "duet", found.wanted)
     look = found.looks[-1]
     spoiled = problems or _spoiled(series, look, settings) or contradiction(trial, method, look, rule)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from seatrial_ci.gate.likeness import changed_state
 from seatrial_ci.gate.settings import GateSettings
@@ -32,6 +33,9 @@ def notes(trial: Trial) -> tuple[str, ...]:
         found.append(f"measured on {trial.device.stamp}: times say nothing about real hardware")
     if trial.finished_unix_ns is not None and (trial.before is None or trial.after is None):
         found.append("the device's state was not recorded, so throttling can't be excluded")
+    begun = [run.started_unix_ns for run in trial.runs]
+    if any(later < earlier for earlier, later in pairwise(begun)):
+        found.append("this machine's clock was set back while it measured: times of day are wrong, durations are not")
     return tuple(found)
 
 

@@ -80,7 +80,9 @@ def explained(place: str) -> Iterator[None]:
             raise HarnessError(
                 f"{place}: another process kept it locked; try again when it has finished; nothing was changed"
             ) from error
-        raise HarnessError(f"{place}: the history can't be used: {text.strip()}; nothing was changed") from error
+        raise HarnessError(
+            f"{place}: the history can't be used: {' '.join(text.split())}; nothing was changed"
+        ) from error
     except DatabaseError as error:
         if "not a database" in str(error.orig) or "malformed" in str(error.orig):
             raise UserError(f"{place}: not a history, or damaged ({error.orig}); name another place") from error

@@ -24,6 +24,7 @@ class Entry:
     baseline: str
     status: str
     outcome: str
+    baseline_target: str = ""
 
 
 def entry(row: Row[Any]) -> Entry:
@@ -49,6 +50,7 @@ def entries(where: Mapping[str, str | None], limit: int | None) -> Select[Any]:
             baseline.c.name,
             TrialRow.status,
             latest_outcome(),
+            baseline.c.target,
         )
         .join(DeviceRow, TrialRow.device_id == DeviceRow.id)
         .join(Artifact, TrialRow.candidate_digest == Artifact.digest)

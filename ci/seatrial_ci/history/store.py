@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from seatrial_ci.gate.verdict import Verdict
+from seatrial_ci.gate.verdict import Verdict, worst
 from seatrial_ci.history.connection import default_path, engine_of, explained, shown, url_of
 from seatrial_ci.history.document import restore, same, strip
 from seatrial_ci.history.entries import Entry, entries, entry, latest_outcome, narrowed
@@ -191,6 +191,23 @@ class History:
         with self._session() as session:
             row = session.execute(query).first()
             return (str(row[0]), str(row[1])) if row else None
+
+    def verdict_of(self, digest: str) -> Verdict | None:
+        """Return the verdict on the bundle ``digest``: the worst of the latest ones of each device; None without one.
+
+        What was measured on a stand-in or under emulation is left out.
+        """
+        query = (
+            select(DeviceRow.name, VerdictRow.document)
+            .join(TrialRow, VerdictRow.trial_id == TrialRow.id)
+            .join(DeviceRow, TrialRow.device_id == DeviceRow.id)
+            .where(TrialRow.candidate_digest == digest, DeviceRow.stamp == "")
+            .order_by(TrialRow.started_unix_ns, VerdictRow.id)
+        )
+        with self._session() as session:
+            latest = {device: Verdict.model_validate_json(text) for device, text in session.execute(query)}
+        wanted = worst(verdict.outcome for verdict in latest.values()) if latest else None
+        return next((verdict for verdict in latest.values() if verdict.outcome is wanted), None)
 
     def prune(self, before_unix_ns: int, *, samples_only: bool = False, dry_run: bool = False) -> Pruned:
         """Remove trials that began before ``before_unix_ns``, or only their samples, which are nearly all of the bytes.

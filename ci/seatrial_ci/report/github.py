@@ -39,7 +39,7 @@ def comment(judgements: Sequence[Judgement], policy: PolicyVerdict | None = None
     body = (
         "\n".join(overview(judgements, policy))
         if policy or len(judgements) != 1
-        else summary(judgements, evidence="none")
+        else summary(judgements, evidence="short")
     )
     return f"{marker}\n{bounded(body, MOST_COMMENT_BYTES)}"
 

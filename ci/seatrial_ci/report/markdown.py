@@ -23,7 +23,7 @@ from seatrial_runner.records import Trial
 MOST_BYTES = 512 * 1024
 MOST_REASONS = 20
 MOST_ROWS = 16  # of each table of evidence
-Evidence = Literal["shown", "folded", "none"]
+Evidence = Literal["shown", "folded", "none", "short"]
 
 
 def markdown(
@@ -35,9 +35,15 @@ def markdown(
 ) -> str:
     """Return the verdict (if there is one), its checks, the figures of the bundles, the evidence, where all comes from.
 
-    The evidence is that of the HTML report as tables; it can be folded (GitHub shows a click) or left out.
+    The evidence is that of the HTML report as tables; it can be folded (GitHub shows a click) or left out; "short"
+    folds where all comes from, too.
     """
-    parts = [*_head(verdict, trial), *_figures(trial), *_evidence(verdict, trial, evidence, past), *_provenance(trial)]
+    parts = [
+        *_head(verdict, trial),
+        *_figures(trial),
+        *_evidence(verdict, trial, evidence, past),
+        *_provenance(trial, evidence),
+    ]
     return bounded("\n".join(parts) + "\n", most_bytes)
 
 
@@ -89,11 +95,8 @@ def overview(subjects: Sequence[Subject], policy: PolicyVerdict | None) -> Itera
 def _line(part: Part) -> tuple[str, ...]:
     compared = next((check for check in part.checks if check.metric == "latency_regression"), None)
     stamp = f" [{part.stamp}]" if part.stamp else ""
-    figure = (
-        f"{show(compared.value, compared.unit)} ({between(compared.low, compared.high, compared.unit)})"
-        if compared
-        else "-"
-    )
+    bounds = between(compared.low, compared.high, compared.unit) if compared else ""
+    figure = show(compared.value, compared.unit) + (f" ({bounds})" if bounds else "") if compared else "-"
     said = part.verdict.reasons if part.verdict else part.reasons
     why = "" if part.outcome == Outcome.PASS.value else next(iter(said), "")
     target = part.verdict.target if part.verdict else part.trial.bundles["candidate"].target if part.trial else ""
@@ -103,13 +106,10 @@ def _line(part: Part) -> tuple[str, ...]:
 def _folded(parts: Sequence[Part]) -> Iterator[str]:
     for part in parts:
         if part.trial is not None:
-            yield f"\n<details><summary>{plain(f'{part.outcome}: {part.title}')}</summary>\n"
-            yield (
-                markdown(part.verdict, part.trial, evidence="none")
-                .replace("\n# ", "\n### ")
-                .replace("\n## ", "\n#### ")
-                .removeprefix("# ")
-            )
+            stamp = f" [{part.stamp}]" if part.stamp else ""
+            yield f"\n<details><summary>{plain(f'{part.outcome}: {part.title}{stamp}')}</summary>"
+            whole = markdown(part.verdict, part.trial, evidence="none")
+            yield whole.partition("\n")[2].replace("\n## ", "\n#### ")  # its first line is that of the summary
             yield "</details>"
 
 
@@ -152,7 +152,7 @@ def _figures(trial: Trial) -> Iterator[str]:
 
 
 def _evidence(verdict: Verdict | None, trial: Trial, how: Evidence, past: Past | None) -> Iterator[str]:
-    if how == "none":
+    if how in ("none", "short"):
         return
     found = [*exhibits(verdict, trial, past), variants([trial])]
     if how == "folded":
@@ -183,9 +183,11 @@ def _states(trial: Trial) -> Iterator[str]:
         yield from table(("", "before", "after"), ((row.label, *row.cells) for row in rows))
 
 
-def _provenance(trial: Trial) -> Iterator[str]:
-    yield "\n## Provenance\n"
+def _provenance(trial: Trial, how: Evidence) -> Iterator[str]:
+    yield "\n<details><summary>Provenance</summary>\n" if how == "short" else "\n## Provenance\n"
     yield from table(("", ""), provenance(trial))
+    if how == "short":
+        yield "\n</details>"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

@@ -81,7 +81,10 @@ def _build(build: Build) -> str:
 
 def _settings(trial: Trial) -> Iterator[tuple[str, str]]:
     for name, value in trial.settings.items():
-        yield f"setting: {name}", _text(value)
+        if name.endswith("_ns") and isinstance(value, int | float):
+            yield f"setting: {name.removesuffix('_ns')}", show(value, "ns")
+        else:
+            yield f"setting: {name}", _pairs(value) if isinstance(value, Mapping) else _text(value)
 
 
 def _pairs(found: Mapping[str, Any]) -> str:
@@ -89,6 +92,8 @@ def _pairs(found: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list | tuple) and all(isinstance(each, str | int | float) for each in value):
+        return " ".join(map(str, value)) or "none"
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 

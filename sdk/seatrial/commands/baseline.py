@@ -13,6 +13,7 @@ from seatrial_targets.errors import UserError
 
 from .command import Group
 from .options import FILE, FOLDER
+from .remembering import PLACE, Memory
 from .screen import Screen
 
 if TYPE_CHECKING:
@@ -34,12 +35,25 @@ def baseline() -> None:
 @click.option("--tag", metavar="NAME", help="Under this tag, which never moves.")
 @click.option("--branch", metavar="NAME", help="As the newest of this branch.")
 @click.option("--release", metavar="NAME", help="Under this release, which never moves.")
-@click.option("--trial", type=FILE, metavar="FILE", help="The trial of its gate, which must say PASS.")
+@click.option(
+    "--trial",
+    type=FILE,
+    metavar="FILE",
+    help="The trial of its gate, which must say PASS.  [default: what the history knows of it]",
+)
+@click.option("--history", "history_url", metavar="URL", help=PLACE)
 @click.option("--unproven", is_flag=True, help="Keep it without a verdict; no gate takes it by reference.")
 @store_option
 @click.pass_obj
 def add(
-    screen: Screen, /, bundle: Path, trial: Path | None, unproven: bool, store: str | None, **labels: str | None
+    screen: Screen,
+    /,
+    bundle: Path,
+    trial: Path | None,
+    history_url: str | None,
+    unproven: bool,
+    store: str | None,
+    **labels: str | None,
 ) -> None:
     """Keep BUNDLE, which passed its gate, as a baseline."""
     from seatrial_ci.baselines import Baselines
@@ -49,7 +63,7 @@ def add(
     if not named:
         raise UserError("under what name? give --tag, --branch or --release")
     opened = Bundle.open(bundle)
-    verdict = _verdict(trial, opened.digest) if trial else None
+    verdict = _verdict(trial, opened.digest) if trial else _remembered(screen, opened.digest, history_url)
     kept = Baselines.open(store).put(opened, named, verdict, unproven)
     screen.document(json.loads(kept.model_dump_json()))
     names = ", ".join(f"{kind}:{name}" for kind, name in named.items())
@@ -70,7 +84,7 @@ def list_(screen: Screen, /, store: str | None) -> None:
     ]
     screen.document([{**json.loads(kept.model_dump_json()), "references": refs} for kept, refs in named])
     if not named:
-        screen.line("nothing yet; `seatrial baseline add BUNDLE --branch main --trial TRIAL` keeps one")
+        screen.line("nothing yet; `seatrial baseline add BUNDLE --branch main` keeps one that passed its gate")
         return
     screen.table(
         ("bundle", "digest", "named", "its gate", "added"), [_row(kept, refs) for kept, refs in named], whole=2
@@ -126,6 +140,11 @@ def _verdict(trial: Path, digest: str) -> Verdict:
     if recorded.bundles["candidate"].digest != digest:
         raise UserError(f"{trial}: is a trial of another bundle ({recorded.bundles['candidate'].digest[:16]})")
     return verdict
+
+
+def _remembered(screen: Screen, digest: str, url: str | None) -> Verdict | None:
+    with Memory(url, off=False, labels=()).asked(screen) as history:
+        return history.verdict_of(digest) if history else None
 
 
 def _row(kept: Kept, references: list[str]) -> tuple[Any, ...]:

@@ -161,7 +161,12 @@ def _done(
     if question.recorded is None:
         memory.keep(screen, judgements)
     before = pasts(judgements, memory.url) if needs_past(reports) and not memory.off else None
-    files = {"trial": str(question.trial), **write_reports(judgements, reports, history=before)}
+    files = {"trial": str(question.trial)}
+    try:
+        files |= write_reports(judgements, reports, history=before)
+    except SeatrialError:  # a disk that is full takes the report, not the verdict
+        say_verdict(screen, trial, verdict, files)
+        raise
     tell_github(judgements)
     log_tracking(judgements, mlflow)
     _tell(screen, trial, verdict, files)

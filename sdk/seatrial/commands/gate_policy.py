@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seatrial_targets.errors import UserError
+from seatrial_targets.errors import SeatrialError, UserError
 
 from .files import log_tracking, prepare, prepare_reports, tell_github, write_reports
 from .past import needs_past, pasts
@@ -52,13 +52,17 @@ def gate_by_policy(
     verdict_file = out / "verdict.json"
     prepare([None if question.recorded else verdict_file, *reports.values()])
     prepare_reports(reports)
-    screen.line(f"policy {policy.name}: {len(cells)} cells")
+    screen.line(f"policy {policy.name}: {_counted(len(cells))}")
     result = _answer(screen, question, plan, memory, out)
     if question.recorded is None:
         memory.keep(screen, result.judgements, result.confirmations)
     everything = reports if question.recorded else {**reports, "verdict_json": reports["verdict_json"] or verdict_file}
     before = pasts(result.judgements, memory.url) if needs_past(everything) and not memory.off else None
-    files = write_reports(result.judgements, everything, result.verdict, before)
+    try:
+        files = write_reports(result.judgements, everything, result.verdict, before)
+    except SeatrialError:  # a disk that is full takes the report, not the verdict
+        say_policy(screen, result, {})
+        raise
     tell_github(result.judgements, result.verdict)
     log_tracking(result.judgements, mlflow)
     body = json.loads(result.verdict.model_dump_json(by_alias=True))
@@ -107,13 +111,17 @@ def say_policy(screen: Screen, result: PolicyResult, files: dict[str, str]) -> N
     rows = [_row(verdict) for verdict in result.verdict.verdicts]
     screen.table(("model", "device", "", "comparison", "blocks"), rows, whole=3)
     screen.line()
-    screen.outcome(result.verdict.outcome.value, f"policy {result.verdict.policy}, {len(rows)} cells")
+    screen.outcome(result.verdict.outcome.value, f"policy {result.verdict.policy}, {_counted(len(rows))}")
     for reason in result.verdict.reasons[:20] if result.verdict.exit_code else ():
         screen.line(f"  {reason}")
     for note in (*result.verdict.notes, *_warnings(result.verdict.verdicts)):
         screen.line(f"  note: {note}")
     for kind, path in files.items():
         screen.line(f"{label(kind)}: {path}")
+
+
+def _counted(cells: int) -> str:
+    return f"{cells} cell{'s' * (cells != 1)}"
 
 
 def _warnings(verdicts: Sequence[Verdict]) -> list[str]:

@@ -117,7 +117,9 @@ def import_(screen: Screen, /, paths: tuple[Path, ...], labels: tuple[str, ...],
     screen.document({"added": done.added, "known": done.known, "verdicts": done.verdicts, "skipped": done.skipped})
     for path, why in done.skipped.items():
         screen.note(f"skipped: {path}: {why}")
-    screen.line(f"{done.added} trials added, {done.known} were known, {done.verdicts} verdicts")
+    screen.line(
+        f"added {done.added} of {done.added + done.known} trials, the others were known; {done.verdicts} verdicts"
+    )
 
 
 @history.command()
@@ -231,7 +233,8 @@ def _row(entry: Entry) -> tuple[str, ...]:
     candidate = f"{entry.candidate}.{entry.target}"
     device = f"{entry.device} [{entry.stamp}]" if entry.stamp else entry.device
     when = _when(entry.started_unix_ns)
-    return when, entry.outcome, candidate, entry.baseline or "-", device, entry.trial_id[:8]
+    baseline = f"{entry.baseline}.{entry.baseline_target}" if entry.baseline else "-"
+    return when, entry.outcome, candidate, baseline, device, entry.trial_id[:8]
 
 
 def _when(unix_ns: int) -> str:

@@ -117,6 +117,16 @@ def test_a_branch_moves_and_a_tag_does_not(store: Baselines, tmp_path: Path) -> 
     store.put(first, {"tag": "v1"}, verdict())  # the same again is nothing new
 
 
+def test_another_name_takes_nothing_from_a_bundle_that_passed(tmp_path: Path) -> None:
+    store, made = Baselines.open(tmp_path / "store", tmp_path / "cache"), bundle(tmp_path / "one")
+    store.put(made, {"branch": "main"}, verdict())
+    store.put(made, {"branch": "next", "commit": "abc"}, unproven=True)
+    assert store.find("branch:next", "net", TARGET).name == made.digest
+    assert store.record(made.digest).labels == {"branch": "next", "commit": "abc"}
+    store.put(made, {"tag": "v1"}, verdict(Outcome.FAIL), unproven=True)  # what its gate says now is what counts
+    assert not store.record(made.digest).fit
+
+
 def test_one_branch_has_a_baseline_of_each_model(store: Baselines, tmp_path: Path) -> None:
     one, two = bundle(tmp_path / "one", b"1"), bundle(tmp_path / "two", b"2", "other")
     store.put(one, {"branch": "main"}, verdict())

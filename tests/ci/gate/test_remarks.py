@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from made_trials import TrialMaker
-from seatrial_ci.gate import GateSettings, judge
+from seatrial_ci.gate import GateSettings, Outcome, judge
 from seatrial_targets.budgets import Budgets
 
 FINE = GateSettings(looks=(32,))
@@ -51,6 +51,15 @@ def test_pairs_that_resemble_their_neighbours_are_told(maker: TrialMaker) -> Non
     for value in 0.004 * np.sin(np.arange(32) / 4):
         maker.duet(float(value))
     assert "successive pairs resemble each other" in notes(maker)
+
+
+def test_a_clock_that_was_set_back_is_told(maker: TrialMaker) -> None:
+    trial = maker.solos(5).duets(8).trial()
+    assert not [note for note in judge(trial, Budgets()).notes if "clock" in note]
+    runs = [run.model_copy(update={"started_unix_ns": 10**9 * (20 - i)}) for i, run in enumerate(trial.runs)]
+    verdict = judge(trial.model_copy(update={"runs": tuple(runs)}), Budgets())
+    assert verdict.outcome is Outcome.PASS
+    assert "this machine's clock was set back" in " ".join(verdict.notes)
 
 
 def test_runs_after_the_decision_are_not_remarked_on(maker: TrialMaker) -> None:

@@ -5,7 +5,8 @@ import sys
 import pytest
 from sqlalchemy import text
 
-from seatrial_ci.gate import judge
+from made_trials import TrialMaker
+from seatrial_ci.gate import Outcome, judge
 from seatrial_ci.history import History, default_path
 from seatrial_runner.records import DeviceInfo
 from seatrial_targets.budgets import Budgets
@@ -82,6 +83,7 @@ def test_lists_are_newest_first_and_can_be_narrowed(history, maker):
     assert history.list(target="t") == []
     assert history.list()[-1].baseline == ""
     assert history.list()[0].baseline == "net-fp32"
+    assert history.list()[0].baseline_target == "generic-arm64"
 
 
 def test_an_unknown_trial_is_named(history, trial):
@@ -255,6 +257,23 @@ def test_what_the_latest_gate_of_a_bundle_said(history, maker):
     history.add(maker.trial(id="unjudged", started_unix_ns=5))
     assert history.outcome_of(digest, "lab-pi") == ("FAIL", "bad")
     assert history.outcome_of("0" * 64, "lab-pi") is None
+
+
+def test_the_verdict_on_a_bundle_is_the_worst_of_its_devices(history, maker):
+    bad, good = maker.solos(2).duets(8, 0.2).trial(id="1"), TrialMaker().solos(2).duets(8).trial(id="2")
+    digest = good.bundles["candidate"].digest
+    assert history.verdict_of(digest) is None
+    for number, trial in enumerate((bad, good)):
+        trial = trial.model_copy(update={"started_unix_ns": number})
+        history.add(trial, judge(trial, Budgets()))
+    assert history.verdict_of(digest).trial_id == "2"  # the latest on this device
+    stamped = good.device.model_copy(update={"name": "emulated", "stamp": "QEMU"})
+    other = bad.model_copy(update={"id": "3", "device": stamped})
+    history.add(other, judge(other, Budgets()))
+    assert history.verdict_of(digest).outcome is Outcome.PASS
+    other = bad.model_copy(update={"id": "4", "device": bad.device.model_copy(update={"name": "another"})})
+    history.add(other, judge(other, Budgets()))
+    assert history.verdict_of(digest).trial_id == "4"
 
 
 def test_a_nul_in_a_name_is_no_obstacle(history, maker):

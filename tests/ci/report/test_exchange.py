@@ -164,6 +164,8 @@ def test_a_policys_summary_shows_each_cell_and_folds_the_rest() -> None:
     assert text.startswith("# FAIL: release")
     assert text.count("<details>") == text.count("</details>") == 2
     assert "no route" in text
+    assert text.count("FAIL: net-int8") == 1  # said by the summary of what is folded, not again in it
+    assert "- ()" not in text
     assert "# FAIL: release" in comment(found, policy)
     assert "<details>" not in comment(found, policy)
 
@@ -196,6 +198,9 @@ def test_the_comment_is_found_again_by_its_first_line() -> None:
     assert re.fullmatch(r"<!-- seatrial:[^<>]* -->", first)
     assert "--" not in first[5:-3]
     assert len(comment(found * 400, policy)) < 65_536
+    text = comment([judged()])
+    assert text.count("<details>") == text.count("</details>") == 1  # where all comes from, below what matters
+    assert text.index("latency regression") < text.index("<details>")
 
 
 def test_workflow_commands_are_one_line_each_and_say_what_failed() -> None:

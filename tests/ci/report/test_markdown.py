@@ -40,6 +40,13 @@ def test_no_key_of_a_manifest_is_shown(maker):
     assert "top1 0.75 (torch 0.8)" in text
 
 
+def test_settings_are_written_as_people_read_them(maker):
+    settings = {"max_ns": 20_000_000_000, "looks": [8, 16], "cpus": [], "gate": {"alpha": 0.01, "looks": [8]}}
+    text = markdown(None, maker.solos(3).trial(settings=settings))
+    for row in ("max | 20.0 s", "looks | 8 16", "cpus | none", "gate | alpha 0.01, looks 8"):
+        assert f"| setting: {row} |" in text
+
+
 def test_the_level_of_the_bounds_is_said(maker):
     trial = maker.solos(5).duets(8).trial()
     assert "99.75 % confidence" in markdown(judge(trial, Budgets()), trial)

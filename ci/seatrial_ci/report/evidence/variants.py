@@ -106,12 +106,18 @@ def _chart(device: str, some: Sequence[Variant]) -> Chart:
     marks = [_mark(v, some, height, metric) for v, height in zip(some, heights, strict=True)]
     line = [(v.latency, heights[some.index(v)]) for v in front]
     return Chart(
-        x=Axis(0, max(v.latency for v in some) * 1.12, "ns", f"p50 latency on {device}"),
+        x=Axis(0, _reach(some) * 1.12, "ns", f"p50 latency on {device}"),
         y=y,
         marks=tuple(marks),
         lines=(Line("front", [x for x, _ in line], [height for _, height in line]),) if len(line) > 1 else (),
         legend=tuple((role, role) for role in dict.fromkeys(v.bundle.role for v in some)),
     )
+
+
+def _reach(some: Sequence[Variant]) -> float:
+    """Return how far the axis must go: to the end of each interval, unless that would press the dots together."""
+    slowest = max(v.latency for v in some)
+    return min(2 * slowest, max((span[1] for v in some if (span := _span(v))), default=slowest))
 
 
 def _mark(v: Variant, some: Sequence[Variant], height: float, metric: str) -> Mark:
