@@ -88,7 +88,7 @@ def test_tables_are_exported(call: Call, filled: Path) -> None:
 def test_artifacts_are_imported(call: Call, filled: Path) -> None:
     call("history", "show", "00000003", "--out", "artifacts/trial.json", "--history", filled)
     said = call("history", "import", "artifacts", "--label", "branch=old", "--history", "new.sqlite")
-    assert said.out == "1 trials added, 0 were known, 0 verdicts\n"
+    assert said.out == "added 1 of 1 trials, the others were known; 0 verdicts\n"
     assert len(call("history", "list", "--branch", "old", "--history", "new.sqlite", "--json").document) == 1
     wrong = call("history", "import", "artifacts", "--label", "branch", "--history", "new.sqlite")
     assert (wrong.code, "KEY=VALUE" in wrong.err) == (2, True)

@@ -67,6 +67,11 @@ class Postgres:
     def _data(self) -> str:
         return str(self.folder / "data")
 
+    @property
+    def runs(self) -> bool:
+        """True between start and stop."""
+        return (self.folder / "data" / "postmaster.pid").exists()
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         options = f"-c listen_addresses=127.0.0.1 -p {self.port} -c unix_socket_directories={self.folder} -c fsync=off"
@@ -78,7 +83,7 @@ class Postgres:
 
     def remove(self) -> None:
         """Stop it if it runs, and remove its folder."""
-        if (self.folder / "data" / "postmaster.pid").exists():
+        if self.runs:
             self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 

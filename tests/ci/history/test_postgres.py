@@ -12,7 +12,7 @@ from seatrial_targets.errors import HarnessError, SeatrialError, UserError
 
 
 def test_a_server_that_is_down_is_said_and_its_password_is_not(postgres: Postgres) -> None:
-    server = Postgres()
+    server = postgres
     try:
         place = server.new_database()
         trial = TrialMaker().solos(3).trial()
@@ -29,7 +29,8 @@ def test_a_server_that_is_down_is_said_and_its_password_is_not(postgres: Postgre
             assert history.add(trial.model_copy(update={"id": "after"}))
             assert {entry.trial_id for entry in history.list()} == {trial.id, "after"}
     finally:
-        server.remove()
+        if not server.runs:
+            server.start()
 
 
 def test_a_wrong_password_is_said_and_not_shown(postgres: Postgres) -> None:

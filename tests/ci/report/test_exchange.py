@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -122,6 +122,7 @@ def test_the_same_cell_twice_is_no_duplicate_to_prometheus() -> None:
     list(text_string_to_metric_families(openmetrics([judged(), judged()])))
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=40))
 def test_any_name_survives_openmetrics(name: str) -> None:
     try:
@@ -231,7 +232,7 @@ def test_the_step_summary_is_appended_only_on_github(tmp_path: Path) -> None:
     assert os.environ.get("GITHUB_STEP_SUMMARY") != str(place)
 
 
-@pytest.mark.parametrize("there", [0, 500_000, 1_040_000, 1_047_400, 1_048_576])
+@pytest.mark.parametrize("there", [0, 1_040_000, 1_047_400, 1_048_576])
 def test_a_step_summary_never_makes_the_page_too_large(tmp_path: Path, there: int) -> None:
     place = tmp_path / "summary.md"
     place.write_bytes(b"x" * there)
