@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import deployability
 from .command import Group
 from .options import FOLDER
+from .progress import shown_steps
 from .screen import Screen
+
+if TYPE_CHECKING:
+    from seatrial_runner.bundle import Bundle
 
 LAYERS_FILE = "layers.json"  # of `seatrial.exporters.tensorrt.layers`, whose imports are heavy
 EACH_OUTPUT = "golden_sqnr_db."  # how keys of a manifest's parity begin that are of one output
@@ -72,25 +77,65 @@ def _each_output(parity: Mapping[str, float]) -> list[str]:
 @bundle.command()
 @click.argument("path", type=FOLDER)
 @click.option("--most", default=10, show_default=True, metavar="N", help="How many layers to show.")
+@click.option("--source", metavar="SOURCE", help="What the bundle was exported from, which Core ML bundles need.")
 @click.pass_obj
-def layers(screen: Screen, path: Path, most: int) -> None:
-    """Show which layers of the int8 bundle at PATH quantization hurts, the worst first."""
-    import json
+def layers(screen: Screen, path: Path, most: int, source: str | None) -> None:
+    """Show which layers of the bundle at PATH lose most against torch, the worst first.
 
+    An int8 bundle for TensorRT holds its figures. A Core ML bundle is executed here beside its SOURCE, operation by
+    operation, and the first one that departs from torch is named.
+    """
     from seatrial_runner.bundle import Bundle
-    from seatrial_targets.errors import UserError
 
     opened = Bundle.open(path)
-    if LAYERS_FILE not in {entry.path for entry in opened.manifest.files}:
-        raise UserError(f"{path}: has no figures of its layers; int8 bundles for TensorRT have them")
-    document = json.loads(opened.file(LAYERS_FILE).read_bytes())
+    document = _compared(opened, source) if opened.manifest.runtime == "coreml" else _recorded_layers(opened)
     screen.document(document)
     worst = sorted(document["layers"], key=lambda each: float(each["own_db"]))
     rows = [(each["name"], *(_db(each[key]) for key in ("own_db", "after_db", "gain_db"))) for each in worst[:most]]
     screen.table(("layer", "its own noise", "with all before it", "outputs gain if it stays float"), rows, whole=1)
     screen.line()
+    _explain(screen, document)
+
+
+def _recorded_layers(opened: Bundle) -> dict[str, Any]:
+    import json
+
+    from seatrial_targets.errors import UserError
+
+    if LAYERS_FILE not in {entry.path for entry in opened.manifest.files}:
+        raise UserError(f"{opened.path}: has no figures of its layers; int8 bundles for TensorRT have them")
+    found: dict[str, Any] = json.loads(opened.file(LAYERS_FILE).read_bytes())
+    return found
+
+
+def _compared(opened: Bundle, source: str | None) -> dict[str, Any]:
+    from seatrial_targets.errors import UserError
+
+    if source is None:
+        raise UserError(
+            f"{opened.path}: a Core ML bundle is compared with what it was exported from: name it, --source"
+        )
+    from seatrial.exporters.coreml.departure import departures
+    from seatrial.source import load_source
+
+    with shown_steps() as stage:
+        return departures(opened, load_source(source), stage)
+
+
+def _explain(screen: Screen, document: Mapping[str, Any]) -> None:
+    if "departs" not in document:
+        screen.line(
+            "dB of signal to noise on calibration samples; less is worse. `seatrial export --keep-float MODULE` spares "
+            "one."
+        )
+        return
+    pairs, first = f"{len(document['layers'])} of {document['operations']} operations", document["departs"]
+    screen.line(f"dB of signal to noise on the example inputs; less is worse. {pairs} have their node in torch.")
     screen.line(
-        "dB of signal to noise on calibration samples; less is worse. `seatrial export --keep-float MODULE` spares one."
+        f"no output departs from torch (all are above {document['limit_db']:g} dB)"
+        if first is None
+        else f"the first to depart from torch (below {document['limit_db']:g} dB): {first['op']} {first['name']!r}, "
+        f"{first['after_db']:.1f} dB, of which its own {first['own_db']:.1f} dB"
     )
 
 

@@ -22,8 +22,8 @@ from .package import Package
 from .program import Block, Literal, Operation, Output
 from .types import FLOATS, TORCH
 
-Observer = Callable[[Operation, Output, torch.Tensor, torch.Tensor], None]
-"""Called with each value of an operation: as computed in float32, and as stored."""
+Observer = Callable[[Operation, Output, torch.Tensor, torch.Tensor], torch.Tensor | None]
+"""Called with each value of an operation: as computed in float32, and as stored. What it returns is stored instead."""
 
 Environment = dict[str, Any]
 MOST_ROUNDS = 100_000  # of a loop: a condition that never fails must not hang an export
@@ -164,9 +164,8 @@ class Evaluator:
                 f"but it comes out as {found}"
             )
         stored = self._rounded(value, output)
-        if observer is not None:
-            observer(operation, output, value, stored)
-        return stored
+        given = observer(operation, output, value, stored) if observer is not None else None
+        return stored if given is None else given
 
     def _rounded(self, value: torch.Tensor, output: Output) -> torch.Tensor:
         dtype = output.type.dtype

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from seatrial.cli import cli
 from seatrial.exporters import export
@@ -94,6 +94,25 @@ def test_show_says_what_it_needs_and_what_may_leave_the_neural_engine(bundle: Bu
     document = json.loads(CliRunner().invoke(cli, ["bundle", "show", str(bundle.path), "--json"]).stdout)
     assert document["deployability"]["schema"] == "seatrial.deployability/1"
     assert {each["type"] for each in document["deployability"]["operations"]} >= {"conv", "mul", "reduce_sum"}
+
+
+def layers(bundle: Bundle, *words: str) -> Result:
+    return CliRunner().invoke(cli, ["bundle", "layers", str(bundle.path), *words])
+
+
+def test_each_operation_is_compared_with_its_node_in_torch(bundle: Bundle, tmp_path: Path) -> None:
+    found = json.loads(layers(bundle, "--source", f"{__file__}:gated", "--json").stdout)
+    own = {each["op"]: each["own_db"] for each in found["layers"]}
+    assert set(own) >= {"conv", "relu", "mul", "reduce_sum"}
+    assert all(each["after_db"] > 50 for each in found["layers"])
+    assert found["departs"] is None
+    said = layers(bundle)
+    assert said.exit_code == 2
+    assert "name it, --source" in said.stderr
+    (tmp_path / "other.py").write_text("import torch\ndef build():\n    return torch.nn.ReLU(), (torch.ones(1, 3),)\n")
+    said = layers(bundle, "--source", f"{tmp_path / 'other.py'}:build")
+    assert said.exit_code == 2
+    assert "made of another model" in said.stderr
 
 
 def test_the_same_export_again_is_the_same_bundle_and_prints_nothing(

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from seatrial.exporters import export
+from seatrial.exporters.coreml.departure import departures
 from seatrial.source import ModelSource
 from seatrial.verify.coreml import library
 from seatrial.verify.coreml.session import PackageSession
@@ -73,6 +74,19 @@ def test_weights_that_are_stored_smaller(
     assert made.manifest.precision_summary == {form: 2, "float16": 1}  # the first layer is too small to gain
     assert size(whole) / size(made) > smaller
     assert least_db < made.manifest.parity["sqnr_db"] < 60
+
+
+@pytest.mark.slow
+def test_the_first_operation_that_departs_from_torch_is_named(tmp_path: Path, apple: Apple) -> None:
+    # Two values for all weights of the second convolution; the first is too small to be stored so.
+    target = apple(weights={"scheme": "palettize", "bits": 1, "granularity": "per_tensor"})
+    found = departures(bundle(source(), target, tmp_path), source(), lambda _stage: None)
+    first, *_ = found["layers"]
+    assert (first["op"], first["after_db"] > 50) == ("conv", True)
+    assert (found["departs"]["op"], found["departs"]["name"]) == ("conv", "conv2d_1_cast_fp16")
+    assert found["departs"]["own_db"] < 10
+    fed_by_torch = next(each for each in found["layers"] if each["op"] == "reduce_mean" or "pool" in each["op"])
+    assert fed_by_torch["own_db"] > 50 > 20 > fed_by_torch["after_db"]
 
 
 @pytest.mark.slow
