@@ -147,7 +147,7 @@ def _db(value: torch.Tensor, stored: torch.Tensor) -> float:
 def _record(function: Function, compared: _Comparison, target: TargetProfile) -> dict[str, Any]:
     limit = LIMITS_DB.get(target.precision, LIMIT_DB)
     runs = [each for each in function.block.walk() if each.type != "const" and not each.type.startswith("constexpr_")]
-    layers = [
+    layers: list[dict[str, Any]] = [
         {"name": output.name, "op": each.type, "own_db": compared.own[output.name], "after_db": after, "gain_db": None}
         for each in runs
         for output in each.outputs

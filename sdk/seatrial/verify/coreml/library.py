@@ -11,6 +11,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import Any
 
 from seatrial_targets.errors import UserError
@@ -48,6 +49,8 @@ def quiet() -> Iterator[list[str]]:
     logger, chatty = logging.getLogger("coremltools"), [logging.getLogger(name) for name in _CHATTY]
     levels, propagate = [each.level for each in chatty], logger.propagate
     logger.addHandler(ear)  # a handler, since a filter would not see what loggers below this one say
+    root, at_root = logging.getLogger(), _AtRoot(ear)
+    root.addHandler(at_root)
     logger.propagate = False
     for each in chatty:
         each.setLevel(logging.CRITICAL)
@@ -55,6 +58,7 @@ def quiet() -> Iterator[list[str]]:
         yield ear.heard
     finally:
         logger.removeHandler(ear)
+        root.removeHandler(at_root)
         logger.propagate = propagate
         for each, level in zip(chatty, levels, strict=True):
             each.setLevel(level)
@@ -83,3 +87,21 @@ class _Ear(logging.Handler):
         text = " ".join(record.getMessage().split())
         if text and not _NOISE.search(text) and text not in self.heard:
             self.heard.append(text)
+
+
+class _AtRoot(logging.Handler):
+    """Parts of coremltools (`coremltools.optimize`) log under no name; the root's other records are passed on."""
+
+    def __init__(self, ear: _Ear) -> None:
+        super().__init__(logging.WARNING)
+        self._ear = ear
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "coremltools" in PurePath(record.pathname).parts:
+            self._ear.emit(record)
+        elif self._alone() and logging.lastResort is not None:
+            logging.lastResort.handle(record)  # which is silent as soon as there is any handler
+
+    def _alone(self) -> bool:
+        first, *others = logging.getLogger().handlers
+        return first is self and all(isinstance(each, _AtRoot) for each in others)

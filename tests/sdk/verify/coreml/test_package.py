@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -201,3 +203,18 @@ def test_a_copy_elsewhere_is_the_same(folder: Path, tmp_path: Path) -> None:
     assert body["fileFormatVersion"] == "1.0.0"
     assert torch.equal(Evaluator(Package(tmp_path / "copy")).run({"x": torch.ones(1, 8)})["y0"],
                        Evaluator(Package(folder)).run({"x": torch.ones(1, 8)})["y0"])  # fmt: skip
+
+
+def test_what_coremltools_says_under_no_name_is_heard_and_what_others_say_is_passed_on() -> None:
+    """In a process of its own: pytest has handlers at the root."""
+    code = """
+import logging
+from seatrial.verify.coreml import library
+def say(path, text): logging.getLogger().handle(logging.LogRecord("root", 30, path, 1, text, (), None))
+with library.quiet() as heard, library.quiet():
+    say("/x/coremltools/optimize/_utils.py", "theirs")
+    say("/x/app.py", "another's")
+assert heard == ["theirs"], heard
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (0, "another's")
