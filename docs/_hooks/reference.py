@@ -6,14 +6,16 @@ A page holds a line `<!-- generated: cli -->`; what `PAGES` makes of that word t
 from __future__ import annotations
 
 import inspect
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any, TypedDict
 
 import click
 
 MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+NAMED_BLOCK = re.compile(r"^( *```\w+) file=\S+$", re.MULTILINE)
 # Heading, "module:class" of the model (or of a function that returns it), what the file is.
 FILES = (
     ("Target", "seatrial_targets.profile:TargetProfile", "`targets/NAME.yaml`, which you write."),
@@ -40,8 +42,11 @@ class Option(TypedDict):
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the generated text into a page that asks for it (called by MkDocs)."""
-    return MARKER.sub(lambda found: "\n".join(PAGES[found[1]]()), markdown)
+    """Put the generated text into a page that asks for it (called by MkDocs).
+
+    The name of a block's file, which the tests read, is taken out: Python-Markdown would see no block at all.
+    """
+    return MARKER.sub(lambda found: "\n".join(PAGES[found[1]]()), NAMED_BLOCK.sub(r"\1", markdown))
 
 
 def cli() -> Iterator[str]:
@@ -86,12 +91,22 @@ def files() -> Iterator[str]:
         found = getattr(import_module(module), name)
         model = found if inspect.isclass(found) else found()
         schema = model.model_json_schema(by_alias=True)
+        parts = {part: inner for part, inner in schema.get("$defs", {}).items() if "properties" in inner}
         yield f"## {heading}\n\n{what}\n"
-        yield from _object(schema)
-        for part, inner in schema.get("$defs", {}).items():
-            if "properties" in inner:
-                yield f"### {heading}: {part}\n"
-                yield from _object(inner)
+        yield from _linked(_object(schema), heading, parts)
+        for part, inner in parts.items():
+            yield f"### {heading}: {part}\n"
+            yield from _linked(_object(inner), heading, parts)
+
+
+def _linked(lines: Iterator[str], heading: str, parts: Collection[str]) -> Iterator[str]:
+    """Let the name of a part lead to its heading on the page."""
+    start = heading.lower().replace(" ", "-")
+
+    def link(found: re.Match[str]) -> str:
+        return f"[{found[0]}](#{start}-{found[1].lower()})" if found[1] in parts else found[0]
+
+    yield from (re.sub(r"\*(\w+)\*", link, line) for line in lines)
 
 
 def _object(schema: Mapping[str, Any]) -> Iterator[str]:
@@ -106,7 +121,8 @@ def _object(schema: Mapping[str, Any]) -> Iterator[str]:
 
 def _default(value: Mapping[str, Any]) -> str:
     found = value.get("default")
-    return "" if found in (None, "", [], {}) or len(str(found)) > 60 else f"`{found}`"
+    text = json.dumps(found)  # as it is written in YAML, not in Python
+    return "" if found in (None, "", [], {}) or len(text) > 60 else f"`{text}`"
 
 
 def _type(value: Mapping[str, Any]) -> str:
@@ -114,7 +130,9 @@ def _type(value: Mapping[str, Any]) -> str:
     if "$ref" in value:
         return f"*{value['$ref'].rpartition('/')[2]}*"
     if "enum" in value or "const" in value:
-        return "one of " + ", ".join(f"`{each}`" for each in value.get("enum", [value.get("const")]))
+        return "one of " + ", ".join(
+            f"`{each}`" if each != "" else "empty text" for each in value.get("enum", [value.get("const")])
+        )
     for key in ("anyOf", "oneOf", "allOf"):
         if key in value:
             return " or ".join(dict.fromkeys(_type(each) for each in value[key] if each.get("type") != "null"))

@@ -213,6 +213,7 @@ def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
     assert {page.relative_to(tmp_path).with_suffix("").as_posix() for page in tmp_path.rglob("*.html")} >= {
         page.removesuffix(".md") for page in in_nav()
     }
+    assert [page.name for page in tmp_path.rglob("*.html") if "``" in page.read_text()] == []  # all blocks are blocks
     fetched = [
         found
         for page in tmp_path.rglob("*.html")
@@ -229,6 +230,7 @@ def test_the_reference_knows_every_command_and_public_name(tmp_path: Path) -> No
     assert [n for n in seatrial.__all__ if n[0] != "_" and f"## seatrial.{n}\n" not in made["python"]] == []
     assert "| `latency_p90` | text, such as `18 ms` |" in made["files"]
     assert "\n## Recipe\n" in made["files"]
+    assert "[*Metrics*](#policy-metrics)" in made["files"]
     assert [page for page in PAGES if page.startswith("docs/reference/") and "<!-- generated: " not in text(page)] == []
 
 

@@ -24,7 +24,14 @@ COLUMNS = ("layer", "kind", "weight", "size", "MACs", "weight SQNR", "alone", "i
 @click.command(cls=Command)
 @click.argument("source")
 @click.option("--data", metavar="SOURCE", help="What a quantized .pt2 was made from: gives samples and the reference.")
-@click.option("--samples", type=click.IntRange(min=1), default=16, show_default=True, help="Calibration samples used.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Calibration samples used.",
+)
 @click.option("--out", type=FILE, metavar="FILE", help="Write the analysis as JSON.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw it, as SVG.")
 @click.pass_obj
