@@ -109,11 +109,9 @@ def test_what_is_written_reads_back(source: Source, tmp_path: Path) -> None:
 
 def test_the_bundle_of_a_compressed_model_knows_its_recipe_and_its_original(source: Source, tmp_path: Path) -> None:
     made = seatrial.compress(source(), [Scale(factor=2.0)], tmp_path / "small.pt2")
-    bundle = seatrial.export(made.source, "x86-64-cpu-fp32", tmp_path)
+    bundle = seatrial.export(str(tmp_path / "small.pt2"), "x86-64-cpu-fp32", tmp_path, data=source())
     assert bundle.manifest.recipe_digest == made.record.recipe_digest
     assert bundle.manifest.parity["sqnr_db"] == pytest.approx(made.record.steps[0].after.quality["sqnr_db"], abs=0.1)
-    from_file = seatrial.export(str(tmp_path / "small.pt2"), "x86-64-cpu-fp32", tmp_path)
-    assert from_file.manifest.recipe_digest == made.record.recipe_digest
 
 
 def test_an_interrupted_compression_goes_on_and_ends_the_same(source: Source, tmp_path: Path) -> None:

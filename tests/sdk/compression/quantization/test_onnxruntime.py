@@ -17,6 +17,7 @@ from onnx import numpy_helper
 import seatrial
 from seatrial.compression.quantization.settings import Quantize
 from seatrial.compression.quantized_program import quantizers
+from seatrial.exporters.capture import to_onnx
 from seatrial.exporters.host import HostSession
 from seatrial.exporters.integer_onnx import for_onnxruntime
 from seatrial.source import ModelSource
@@ -60,35 +61,30 @@ def optimized(model: Any, folder: Path) -> Counter[str]:
 
 
 @pytest.mark.parametrize("activations", ["symmetric", "asymmetric"])
-def test_every_layer_runs_in_integers(source: Source, tmp_path: Path, activations: Any) -> None:
-    made = seatrial.compress(source(module=Mobile().eval()), [Quantize(activations=activations)])
-    bundle, model = exported(made.source, tmp_path)
+def test_every_layer_runs_in_integers_and_answers_what_the_module_does(
+    source: Source, tmp_path: Path, activations: Any
+) -> None:
+    made = seatrial.compress(
+        source(module=Mobile().eval()), [Quantize(activations=activations)], tmp_path / "small.pt2"
+    )
+    bundle, model = exported(str(tmp_path / "small.pt2"), tmp_path)
     found = optimized(model, tmp_path)
     assert (found["QLinearConv"], found["QGemm"], found["QLinearAdd"]) == (4, 1, 1)
     assert found["Pad"] == found["Conv"] == found["Clip"] == 0
     assert bundle.manifest.precision_summary == {"int8": 5}
     assert bundle.manifest.recipe_digest == made.record.recipe_digest
     assert not [note for note in bundle.manifest.notes if "float32" in note]
-
-
-@pytest.mark.parametrize("activations", ["symmetric", "asymmetric"])
-def test_the_artifact_answers_what_the_quantized_module_answers(
-    source: Source, tmp_path: Path, activations: Any
-) -> None:
-    made = seatrial.compress(source(), [Quantize(activations=activations)], tmp_path / "small.pt2")
-    _, model = exported(str(tmp_path / "small.pt2"), tmp_path)
+    assert any("not against the one that it was made from" in note for note in bundle.manifest.notes)
     session = HostSession(model.SerializeToString(), optimization="none")
     image = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(7))
     (answer,) = session.run({"image": image.numpy()}).values()
     expected = made.source.call({"image": image}).numpy()
     # The u8 form gives ReLUs 255 steps where int8 has 127; asymmetric ones are the same numbers.
-    assert np.abs(answer - expected).max() < (2e-2 if activations == "symmetric" else 1e-4) * np.abs(expected).max()
+    assert np.abs(answer - expected).max() < (5e-2 if activations == "symmetric" else 1e-4) * np.abs(expected).max()
 
 
 def test_parity_is_held_against_the_original(source: Source, tmp_path: Path) -> None:
     made = seatrial.compress(source(), [Quantize()], tmp_path / "small.pt2")
-    alone, _ = exported(str(tmp_path / "small.pt2"), tmp_path / "a")
-    assert any("not against the one that it was made from" in note for note in alone.manifest.notes)
     beside, _ = exported(str(tmp_path / "small.pt2"), tmp_path / "b", data=source())
     assert not any("not against" in note for note in beside.manifest.notes)
     assert beside.manifest.parity["samples"] == 8
@@ -102,23 +98,25 @@ def test_data_of_another_model_is_refused(source: Source, tmp_path: Path) -> Non
         seatrial.export(str(tmp_path / "small.pt2"), "x86-64-cpu-int8", tmp_path, data=other)
 
 
-@pytest.mark.parametrize("target", ["x86-64-cpu-fp32", "x86-64-cpu-fp16"])
-def test_a_quantized_model_goes_to_int8_targets_alone(source: Source, tmp_path: Path, target: str) -> None:
+def test_a_quantized_model_goes_to_int8_targets_alone(source: Source, tmp_path: Path) -> None:
     made = seatrial.compress(source(), [Quantize()])
-    with pytest.raises(ExportError, match=f"the model is quantized, and target '{target}' is fp"):
-        exported(made.source, tmp_path, target)
+    with pytest.raises(ExportError, match="the model is quantized, and target 'x86-64-cpu-fp16' is fp"):
+        exported(made.source, tmp_path, "x86-64-cpu-fp16")
 
 
 def test_learned_scales_arrive_to_the_bit(source: Source, tmp_path: Path) -> None:
     made = seatrial.compress(source(), [Quantize()])
     wanted = {np.float32(scale) for each in quantizers(made.program) for scale in each.scale}
-    for learned in (True, False):
-        given = dataclasses.replace(made.source, learned_scales=learned)
-        _, model = exported(given, tmp_path / str(learned))
-        constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
-        layers = [n for n in model.graph.node if n.op_type == "DequantizeLinear" and "int32" not in n.input[0]]
-        found = {np.float32(scale) for node in layers for scale in np.ravel(constants[node.input[1]])}
-        assert (wanted == found) is learned
+    _, kept = exported(dataclasses.replace(made.source, learned_scales=True), tmp_path)
+    assert scales(kept) == wanted
+    assert scales(for_onnxruntime(to_onnx(made.program, ["image"], 20), unsigned=True, rescale=True)) != wanted
+
+
+def scales(model: Any) -> set[Any]:
+    """The scales that layers read; those of biases are products of them."""
+    constants = {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+    layers = [node for node in model.graph.node if node.op_type == "DequantizeLinear" and "int32" not in node.input[0]]
+    return {np.float32(scale) for node in layers for scale in np.ravel(constants[node.input[1]])}
 
 
 def small_graph(pad_value: float = 0.0, pads: tuple[int, ...] = (0, 0, 0, 0, 0, 0, 1, 1)) -> Any:

@@ -59,10 +59,9 @@ def source(**fields: Any) -> ModelSource:
     return ModelSource(values.pop("module", None) or Texts().eval(), **values)
 
 
-@pytest.mark.parametrize(("bits", "least_db"), [(4, 14.0), (8, 38.0)])
-@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize(("bits", "symmetric", "least_db"), [(4, False, 14.0), (8, True, 38.0)])
 def test_onnx_runtime_computes_what_torch_does_in_fewer_bits(
-    tmp_path: Path, bits: Any, least_db: float, symmetric: bool
+    tmp_path: Path, bits: Any, symmetric: bool, least_db: float
 ) -> None:
     made = seatrial.compress(source(), [QuantizeWeights(bits=bits, symmetric=symmetric)], tmp_path / "small.pt2")
     (step,) = made.record.steps
