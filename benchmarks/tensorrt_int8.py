@@ -1,7 +1,7 @@
 """INT8 for TensorRT by Seatrial, by onnxruntime's static quantizer, and by NVIDIA's ModelOpt, side by side: what
 NVIDIA's compiler says of each file, how near it is to torch, how large it is, how long it took.
 
-    python benchmarks/tensorrt_int8.py [--models resnet18 efficientnet-lite0] [--work FOLDER]
+    python benchmarks/tensorrt_int8.py [--models resnet18 efficientnet-lite0] [--ways WORD ...] [--work FOLDER]
 
 Needs the extras [demo] and [tensorrt-check]. ModelOpt pins an onnx of its own, so it gets a virtual environment below
 FOLDER, made on the first run (about 3 minutes). Prints one Markdown table per model; everything stays in FOLDER.
@@ -64,6 +64,7 @@ def main() -> None:
     """Measure each way for each model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", nargs="+", choices=sorted(SOURCES), default=sorted(SOURCES))
+    parser.add_argument("--ways", nargs="+", default=[""], help="those whose names hold one of these words")
     parser.add_argument("--work", type=Path, default=Path("build/tensorrt-int8"))
     options = parser.parse_args()
     for name in options.models:
@@ -73,26 +74,26 @@ def main() -> None:
         print(f"\n{name}: float32 ONNX of {given.float_bytes / 1e6:.2f} MB, {len(given.checks)} samples to check\n")
         print("| way | NVIDIA's compiler | linter | SQNR | top-1 as torch | size | quantized in | checked in |")
         print("|---|---|---|---|---|---|---|---|")
-        for way, (path, seconds) in ways(given, folder, options.work / "modelopt-venv"):
+        for way, make in ways(given, folder, options.work / "modelopt-venv").items():
+            if not any(word in way for word in options.ways):
+                continue
+            path, seconds = timed(make)
             target = OURS.get(way, "jetson-orin-nano-int8")
             cells = judged(given, path, target)
             print(f"| {way} | {' | '.join(cells)} |".replace("SECONDS", f"{seconds:.0f} s"), flush=True)
 
 
-def ways(given: Given, folder: Path, venv: Path) -> Any:
-    """Yield each way's name, with the file that it made and the seconds that it took."""
-    for way, target in OURS.items():
-        yield way, timed(lambda target=target: ours(given, target, folder))
-    yield (
-        "Seatrial, the last layer kept out",
-        timed(lambda: ours(given, "jetson-orin-nano-int8", folder, last_layer(given))),
-    )
-    yield "onnxruntime, defaults", timed(lambda: by_onnxruntime(given, folder / "ort-defaults.onnx"))
+def ways(given: Given, folder: Path, venv: Path) -> dict[str, Callable[[], Path]]:
+    """Return each way's name, and what makes its file."""
     advised = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False, "AddQDQPairToWeight": True}
-    yield "onnxruntime, symmetric", timed(lambda: by_onnxruntime(given, folder / "ort-symmetric.onnx", advised))
-    python = modelopt_python(venv)
-    for precision in ("fp32", "fp16"):
-        yield f"ModelOpt, {precision}", timed(lambda kind=precision: by_modelopt(given, python, folder, kind))
+    return {
+        **{way: lambda target=target: ours(given, target, folder) for way, target in OURS.items()},  # type: ignore[misc]
+        "Seatrial, the last layer kept out": lambda: ours(given, "jetson-orin-nano-int8", folder, last_layer(given)),
+        "onnxruntime, defaults": lambda: by_onnxruntime(given, folder / "ort-defaults.onnx"),
+        "onnxruntime, symmetric": lambda: by_onnxruntime(given, folder / "ort-symmetric.onnx", advised),
+        "ModelOpt, fp32": lambda: by_modelopt(given, modelopt_python(venv), folder, "fp32"),
+        "ModelOpt, fp16": lambda: by_modelopt(given, modelopt_python(venv), folder, "fp16"),
+    }
 
 
 def timed(work: Callable[[], Path]) -> tuple[Path, float]:

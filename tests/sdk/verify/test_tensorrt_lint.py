@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -43,6 +44,20 @@ def test_what_the_parser_rejects_is_an_error(name: str) -> None:
 def test_what_silently_runs_in_float_is_a_warning(name: str) -> None:
     make, rule = FLOATING[name]
     assert [(f.rule, f.severity) for f in lint_model(make(), Context())] == [(rule, "warning")]
+
+
+@pytest.mark.parametrize(
+    ("make", "rule", "severity"),
+    [
+        (lambda: conv({"zero": np.uint8(0)}), "integer-type", "error"),
+        (lambda: single("Gelu", domain="com.microsoft"), "domain", "error"),
+        (lambda: single("Relu", T.DOUBLE), "wide-type", "warning"),
+        (lambda: single("Relu", T.INT64), "wide-type", "hint"),
+    ],
+    ids=["uint8 with zero point 0", "another runtime's Gelu", "float64", "int64"],
+)
+def test_what_is_taken_but_means_something_else(make: Any, rule: str, severity: str) -> None:
+    assert {(f.rule, f.severity) for f in lint_model(make(), Context())} == {(rule, severity)}
 
 
 def test_the_convolutions_branch_of_an_add_must_stay_float() -> None:

@@ -16,6 +16,7 @@ from sdk.verify.small_models import conv, model, pair, residual, value, weight
 from seatrial.compression.quantized_program import quantizers, register
 from seatrial.exporters import export
 from seatrial.exporters.tensorrt.adopt import adopt
+from seatrial.exporters.tensorrt.precision import with_precision
 from seatrial.source import load_source
 from seatrial.verify.onnx_graph import Graph
 from seatrial_targets.errors import ExportError
@@ -30,10 +31,9 @@ QD = torch.ops.quantized_decomposed
 class Quantized(torch.nn.Module):
     """A residual block as a quantized program has it: y = relu(conv(x) + x), then a linear layer over the last axis."""
 
-    def __init__(self, zero: int = 0) -> None:
+    def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.zero = zero
         self.conv = self._layer((8, 8, 3, 3), generator)
         self.linear = self._layer((4, 8), generator)
 
@@ -50,8 +50,8 @@ class Quantized(torch.nn.Module):
         )
 
     def _rounded(self, x: torch.Tensor, scale: float) -> torch.Tensor:
-        q = QD.quantize_per_tensor(x, scale, self.zero, -127, 127, torch.int8)
-        return QD.dequantize_per_tensor(q, scale, self.zero, -127, 127, torch.int8)
+        q = QD.quantize_per_tensor(x, scale, 0, -127, 127, torch.int8)
+        return QD.dequantize_per_tensor(q, scale, 0, -127, 127, torch.int8)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = torch.nn.functional.conv2d(self._rounded(x, 0.02), self._weight(self.conv), torch.ones(8), padding=1)
@@ -94,29 +94,13 @@ def test_scales_and_integers_of_a_quantized_program_come_through_unchanged(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("module", "base", "said"),
-    [
-        (
-            Quantized(zero=3),
-            "jetson-thor-int8",
-            "quantized with a zero point .*; TensorRT takes 0 alone: quantize it again",
-        ),
-        (
-            Quantized(),
-            "jetson-thor-fp16",
-            "the model is quantized, and target 'jetson-thor-fp16' is fp16: choose an int8",
-        ),
-    ],
-)
-def test_what_can_not_be_taken_over_is_said(tmp_path: Path, module: torch.nn.Module, base: str, said: str) -> None:
-    with pytest.raises(ExportError, match=said):
-        export(load_source(saved(tmp_path, module)), target(base), tmp_path)
-
-
-@pytest.mark.parametrize(
     ("made", "said"),
     [
         (lambda: conv({"zero": np.uint8(128)}), "quantized to uint8"),
+        (
+            lambda: conv({"zero": np.int8(3)}),
+            "quantized with a zero point .*; TensorRT takes 0 alone: quantize it again",
+        ),
         (lambda: conv(bias="int32"), "quantized to int32"),
         (
             lambda: conv({"scale": np.full(16, 0.02, np.float32), "zero": np.zeros(16, np.int8)}),
@@ -127,6 +111,12 @@ def test_what_can_not_be_taken_over_is_said(tmp_path: Path, module: torch.nn.Mod
 def test_quantizers_that_tensorrt_has_not_are_refused(made: Any, said: str) -> None:
     with pytest.raises(ExportError, match=said):
         adopt(made())
+
+
+def test_a_quantized_model_is_not_for_a_target_without_int8() -> None:
+    wanted = target("jetson-thor-fp16")
+    with pytest.raises(ExportError, match="the model is quantized, and target 'jetson-thor-fp16' is fp16: choose an"):
+        with_precision(conv(), [], [], (), wanted, lambda _: None)
 
 
 @pytest.mark.parametrize("stored", ["int8", "float"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.nn import functional
 from seatrial.exporters import export
 from seatrial_runner.bundle import Bundle
 
+from .conftest import Opened, opened
 from .models import Residual, source, target
 
 pytestmark = pytest.mark.slow
@@ -88,12 +90,17 @@ class Attention(nn.Module):
         return self.head((x + self.down(functional.gelu(self.up(self.second(x))))).mean(1))
 
 
-def compiled(tmp_path: Path, module: nn.Module, profile: Any) -> tuple[Bundle, dict[str, str]]:
-    bundle = Bundle.open(export(source(module), profile, tmp_path))
+def judged(bundle: Bundle) -> dict[str, str]:
+    """The type of each layer by NVIDIA's compiler, in a bundle that nothing is to be said against."""
     checks = json.loads(bundle.file("checks.json").read_bytes())
     assert checks["compiled"]["built"], checks["compiled"]["errors"]
     assert [f for f in checks["findings"] if f["severity"] != "hint"] == []
-    return bundle, checks["compiled"]["kinds"]
+    return dict(checks["compiled"]["kinds"])
+
+
+def compiled(tmp_path: Path, module: nn.Module, profile: Any) -> tuple[Bundle, dict[str, str]]:
+    bundle = Bundle.open(export(source(module), profile, tmp_path))
+    return bundle, judged(bundle)
 
 
 @pytest.mark.parametrize("module", [Residual, Detector, Gated, Attention])
@@ -107,24 +114,28 @@ def test_all_layers_with_weights_run_in_int8(tmp_path: Path, module: type[nn.Mod
 
 
 @pytest.mark.parametrize(
-    ("profile", "kind"),
-    [
-        (target("jetson-thor-int8"), "int8"),
-        (target(quantization={"rest": "fp32"}), "int8"),
-        (target("jetson-orin-nano-fp16"), "half"),
-        (target("jetson-orin-nano-fp32"), "float"),
-    ],
-    ids=["int8 weights", "float32 beside int8", "fp16", "fp32"],
+    ("name", "kind"), [("int8 for 10", "int8"), ("int8 and fp32", "int8"), ("fp16", "half"), ("fp32", "float")]
 )
-def test_every_form_is_built_as_what_it_says(tmp_path: Path, profile: Any, kind: str) -> None:
-    assert set(compiled(tmp_path, Residual(), profile)[1].values()) == {kind}
+def test_every_form_is_built_as_what_it_says(bundle_of: Callable[[str], Opened], name: str, kind: str) -> None:
+    assert set(judged(bundle_of(name)[0]).values()) == {kind}
 
 
-def test_dynamic_shapes_are_built_for_their_range(tmp_path: Path) -> None:
-    shapes = {"x": {"min": [1, 3, 16, 16], "opt": [2, 3, 16, 16], "max": [4, 3, 32, 32]}}
-    assert set(compiled(tmp_path, Residual(), target(shapes=shapes))[1].values()) == {"int8"}
+def test_dynamic_shapes_become_profiles_and_are_built_and_right_at_their_ends(tmp_path: Path) -> None:
+    shapes = {"x": {"min": [1, 3, 16, 16], "opt": [2, 3, 16, 16], "max": [4, 3, 32, 16]}}
+    bundle, kinds = compiled(tmp_path, Residual(), target(shapes=shapes))
+    assert set(kinds.values()) == {"int8"}
+    build = opened(bundle.path)[2]
+    assert {name: each.model_dump() for name, each in build.profiles.items()} == {
+        "x": {"min": (1, 3, 16, 16), "opt": (2, 3, 16, 16), "max": (4, 3, 32, 16)}
+    }
+    assert bundle.manifest.parity["corner_shapes_sqnr_db"] > 20
+    assert "--maxShapes=x:4x3x32x16" in build.trtexec_flags((10, 3))
 
 
-def test_a_layer_that_is_kept_out_does_not_run_in_int8(tmp_path: Path) -> None:
-    kinds = compiled(tmp_path, Residual(), target(quantization={"keep_float": ["two"]}))[1]
-    assert {name: kind for name, kind in kinds.items() if kind != "int8"} == {"two.0/Conv": "half"}
+def test_layers_that_are_kept_out_by_target_or_source_do_not_run_in_int8(tmp_path: Path) -> None:
+    made = source(Residual(), keep_float=["head"])
+    bundle = Bundle.open(export(made, target(quantization={"keep_float": ["t*"]}), tmp_path))
+    assert {n: k for n, k in judged(bundle).items() if k != "int8"} == {"two.0/Conv": "half", "head/Gemm": "half"}
+    assert bundle.manifest.precision_summary == {"float16": 2, "int8": 3}
+    assert opened(bundle.path)[2].kept_float == ("t*", "head")
+    assert any("not quantized: two.0/Conv, head/Gemm (kept by you)" in note for note in bundle.manifest.notes)
