@@ -1,6 +1,6 @@
 """How often is the gate wrong, and how many runs does it take? On simulated and recorded devices, beside other rules.
 
-    python benchmarks/gate_error_rates.py --repetitions 50 --plots benchmarks/plots > tables.md
+    python benchmarks/gate_error_rates.py --repetitions 200 --plots benchmarks/plots > tables.md
 
 Each repetition is a live gate: it makes the runs that `runs_wanted` asks for, until nothing is wanted, and is judged by
 `judge`; no rule is written down here again. gate_devices.py tells what the simulated devices do, gate_rivals.py the
@@ -43,7 +43,7 @@ OUTCOMES = ("FAIL", "PASS", "INCONCLUSIVE", "INVALID")
 DEFAULT, FINE = (0.01, 0.05), (0.005, 0.02)  # ignore, margin
 EFFECTS = {DEFAULT: (0.0, 0.01, 0.02, 0.03, 0.05), FINE: (0.0, 0.005, 0.01, 0.02)}
 SOLOS = 5  # of each side before the duets, as the default plan makes them: the duets are checked against them
-MORE = 20  # times the repetitions for the effects that the goals are about
+MORE = 5  # times the repetitions for the effects that the goals are about
 Maker = Callable[[list[Run], int], None]
 
 
@@ -249,7 +249,7 @@ def draw(cells: Cells, folder: Path) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repetitions", type=int, default=50)
+    parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--cells", type=Path, default=CELLS)
     parser.add_argument("--plots", type=Path)
     options = parser.parse_args()

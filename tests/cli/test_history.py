@@ -73,7 +73,9 @@ def test_pruning_asks_tells_and_removes(call: Call, filled: Path) -> None:
     assert len(call("history", "list", "--limit", 99, "--history", filled, "--json").document) == 20
     bare = call("history", "prune", "--older-than", 0, "--samples-only", "--yes", "--history", filled, "--json")
     assert bare.document["trials"] == 19
-    assert "samples: pruned" in call("history", "show", "00000001", "--history", filled).out
+    shown = call("history", "show", "00000001", "--history", filled)
+    assert "samples: pruned" in shown.out
+    assert "can't be judged again" in shown.err
     assert call("history", "prune", "--older-than", 0, "--yes", "--history", filled).code == 0
     assert len(call("history", "list", "--limit", 99, "--history", filled, "--json").document) == 1
 

@@ -61,5 +61,9 @@ def test_what_bench_and_gate_need_loads_no_framework(code: str) -> None:
     assert loaded(code) & FRAMEWORKS == set()
 
 
+def test_a_verdict_in_words_loads_no_report() -> None:
+    assert "junitparser" not in loaded("import seatrial_ci.gate.checks, seatrial.commands.verdicts")
+
+
 def test_the_probe_sees_what_is_loaded() -> None:
     assert "numpy" in loaded("import numpy")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from seatrial_ci.gate.checks import title
 from seatrial_ci.gate.verdict import Check, Outcome, PolicyVerdict
 from seatrial_ci.judgement import Judgement
-from seatrial_ci.report.checks import title
 from seatrial_ci.report.markdown import bounded, overview, summary
 from seatrial_targets.errors import HarnessError
 
@@ -70,11 +69,6 @@ def write_summary(
     except OSError as error:
         raise HarnessError(f"{path}: the step summary can't be written: {error.strerror}") from error
     return True
-
-
-def on_github(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether this runs as a step of GitHub Actions."""
-    return environment.get("GITHUB_ACTIONS") == "true"
 
 
 def _level(check: Check) -> str | None:

@@ -11,11 +11,11 @@ from importlib import resources
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from seatrial_ci.gate.checks import bounds_note, evidence_of, limit_of
 from seatrial_ci.gate.verdict import Check, PolicyVerdict, worst
 from seatrial_ci.gate.wording import between, label, show
 from seatrial_ci.judgement import Subject
 from seatrial_ci.report.chart import Bars, Chart
-from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of
 from seatrial_ci.report.drawing import draw, draw_bars
 from seatrial_ci.report.evidence import Past, exhibits, variants
 from seatrial_ci.report.exhibit import Exhibit

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Literal
 
+from seatrial_ci.gate.checks import bounds_note, evidence_of, limit_of, reasons, title
 from seatrial_ci.gate.verdict import Check, Outcome, PolicyVerdict, Verdict, worst
 from seatrial_ci.gate.wording import between, label, show
 from seatrial_ci.judgement import Measured, Subject
-from seatrial_ci.report.checks import bounds_note, evidence_of, limit_of, reasons, title
 from seatrial_ci.report.evidence import Past, exhibits, variants
 from seatrial_ci.report.exhibit import Exhibit
 from seatrial_ci.report.provenance import provenance

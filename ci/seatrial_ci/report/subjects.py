@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from seatrial_ci.gate.checks import reasons, title
 from seatrial_ci.gate.state import notes
 from seatrial_ci.gate.verdict import Check, Outcome, Verdict
 from seatrial_ci.judgement import Judgement, Subject
-from seatrial_ci.report.checks import reasons, title
 from seatrial_runner.records import Trial
 
 MEASURED = "MEASURED"

@@ -92,6 +92,8 @@ def show(screen: Screen, /, trial: str, out: Path | None, url: str | None) -> No
             "files": {"trial": str(out)} if out else {},
         }
     )
+    if labels.get("samples") == "pruned":
+        screen.note("warning: the samples of this trial were pruned: its verdicts stay, but it can't be judged again")
     _say_trial(screen, found, verdicts, labels, summary)
     if out is not None:
         screen.line(f"trial: {out}")

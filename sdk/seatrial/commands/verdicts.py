@@ -20,7 +20,7 @@ def say_verdict(screen: Screen, trial: Trial, verdict: Verdict, files: Mapping[s
     """Print the figures, the checks with their evidence, the verdict, and where the files are."""
     if screen.as_json:
         return
-    from seatrial_ci.report.checks import reasons, title
+    from seatrial_ci.gate.checks import reasons, title
     from seatrial_ci.summary import summarise
 
     say_summaries(screen, [summarise(trial)])
@@ -70,7 +70,7 @@ def measured_document(trial: Trial, files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _say_checks(screen: Screen, verdict: Verdict) -> None:
-    from seatrial_ci.report.checks import levels
+    from seatrial_ci.gate.checks import levels
 
     surety = f"; in brackets the bounds that decide, {levels(verdict)} each" if levels(verdict) else ""
     heads = ("check", "", "measured", "limit", "from")
@@ -78,8 +78,8 @@ def _say_checks(screen: Screen, verdict: Verdict) -> None:
 
 
 def _row(check: Check) -> tuple[str, ...]:
+    from seatrial_ci.gate.checks import limit_of
     from seatrial_ci.gate.wording import between, label, show
-    from seatrial_ci.report.checks import limit_of
 
     bounds = between(check.low, check.high, check.unit)
     measured = show(check.value, check.unit) + (f" ({bounds})" if bounds else "")
