@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from peers import mac
+from peers import mac, pymobiledevice3
 from peers.devices import ssh_device, trusted
+from peers.iphone import UDID, StandInPhone
 from peers.sshd import Sshd
 from seatrial_runner.bundle import Bundle, Content, write_bundle
 from seatrial_runner.plan import Plan
@@ -84,3 +86,19 @@ def new_mac(new_sshd: Callable[..., Sshd], tmp_path: Path, own_home: Path) -> Ca
         return trusted(ssh_device(server, **row))
 
     return start
+
+
+@pytest.fixture
+def phone(tmp_path: Path) -> Iterator[StandInPhone]:
+    """A stand-in phone that hangs on this machine."""
+    made = StandInPhone(tmp_path / "iphone")
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def by_usb(phone: StandInPhone, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
+    """That phone as a device, reached by the real program."""
+    monkeypatch.setenv("PATH", f"{pymobiledevice3.install()}:{os.environ['PATH']}")
+    monkeypatch.setenv("USBMUXD_SOCKET_ADDRESS", phone.address)
+    return Device(name="phone", target="iphone-a15-fp16", stamp=STAND_IN, transport="usbmux", serial=UDID)

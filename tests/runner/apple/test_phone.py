@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from peers import devicectl, mac, pymobiledevice3
+from peers import devicectl, mac
 from peers.devices import ssh_device, trusted
 from peers.iphone import UDID, StandInPhone
 from peers.sshd import Sshd
@@ -35,22 +34,6 @@ def by_mac(new_sshd: Callable[..., Sshd], tmp_path: Path, own_home: Path) -> Dev
     """A phone that hangs on a stand-in Mac behind a real sshd."""
     server = new_sshd(path=mac.install(tmp_path / "mac-bin", phone=tmp_path / "phone"))
     return trusted(ssh_device(server, **ROW, serial=devicectl.UDID))
-
-
-@pytest.fixture
-def phone(tmp_path: Path) -> Iterator[StandInPhone]:
-    """A stand-in phone that hangs on this machine."""
-    made = StandInPhone(tmp_path / "iphone")
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def by_usb(phone: StandInPhone, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
-    """That phone as a device, reached by the real program."""
-    monkeypatch.setenv("PATH", f"{pymobiledevice3.install()}:{os.environ['PATH']}")
-    monkeypatch.setenv("USBMUXD_SOCKET_ADDRESS", phone.address)
-    return Device(**{**ROW, "target": OLDER}, transport="usbmux", serial=UDID)
 
 
 def measured(device: Device, bundles: dict[str, Bundle], out: Path) -> Trial:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peers import pymobiledevice3
 from peers.iphone import UDID, StandInPhone
 from seatrial_runner.deadline import Deadline
 from seatrial_runner.meter import EnergyFigure, choose_for, energy_per_inference
@@ -24,20 +21,6 @@ from seatrial_targets.inventory import Device
 
 S = 1_000_000_000
 BOOT = 1_767_225_600  # Unix time at which the phone's clock of the windows began
-
-
-@pytest.fixture
-def phone(tmp_path: Path) -> Iterator[StandInPhone]:
-    made = StandInPhone(tmp_path / "iphone")
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def by_usb(phone: StandInPhone, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Device:
-    monkeypatch.setenv("PATH", f"{pymobiledevice3.install()}:{os.environ['PATH']}")
-    monkeypatch.setenv("USBMUXD_SOCKET_ADDRESS", phone.address)
-    return Device(name="phone", target="iphone-a15-fp16", stamp="stand-in", transport="usbmux", serial=UDID)
 
 
 @pytest.fixture
