@@ -7,16 +7,16 @@
 #   swift.sh vectors DIR FOLDER     run seatrial-vectors on FOLDER, which holds job.json and vector.json
 set -euo pipefail
 LAB=$(dirname "$(realpath "$0")")/lab.sh
-PACKAGES=swiftlang,gcc,libc6-dev,libstdc++-14-dev,binutils,libc-bin,dash,coreutils
+PACKAGES=base-files,swiftlang,gcc,libc6-dev,libstdc++-14-dev,binutils,libc-bin,dash,coreutils
 
 build() {
   local dir; dir=$(realpath -m "$1"); mkdir -p "$dir"
   exec 8>"$dir/lock"; flock 8
-  if [ -e "$dir/built-1" ]; then return; fi
+  if [ -e "$dir/built-2" ]; then return; fi
   rm -rf "$dir/root"
   mmdebstrap --quiet --variant=extract --keyring=/usr/share/keyrings/debian-archive-keyring.gpg \
     --include=$PACKAGES trixie "$dir/root" "$("$LAB" mirror)"
-  touch "$dir/built-1"
+  touch "$dir/built-2"
 }
 
 inside() { # DIR SCRIPT [ARGUMENT...]: in mount and process namespaces that end with it; the compiler reads /proc and /dev
@@ -27,7 +27,10 @@ inside() { # DIR SCRIPT [ARGUMENT...]: in mount and process namespaces that end 
 }
 
 core() { # without optimisation: this compiler checks itself, and gives up in one of its optimiser's passes
-  local dir; dir=$(realpath "$1")
+  local dir key; dir=$(realpath "$1")
+  exec 8>"$dir/lock"; flock 8
+  key=$(cd "$2" && find Sources App -type f -exec sha256sum {} + | sort | sha256sum)
+  if [ "$(cat "$dir/root/core/key" 2>/dev/null)" = "$key" ]; then return; fi
   rm -rf "$dir/root/core"; mkdir "$dir/root/core"; cp -r "$2"/Sources "$2"/App "$dir/root/core/"
   inside "$dir" 'cd /core
     swiftc -emit-module -emit-library -static -module-name SeatrialCore -o libSeatrialCore.a \
@@ -36,13 +39,14 @@ core() { # without optimisation: this compiler checks itself, and gives up in on
     swiftc -parse Sources/SeatrialCoreML/*.swift
     swiftc -parse Sources/seatrial-apple/main.swift
     swiftc -parse App/SeatrialRunner/*.swift'
+  echo "$key" >"$dir/root/core/key"
 }
 
 vectors() {
-  local dir name; dir=$(realpath "$1"); name=$(basename "$2")
-  rm -rf "$dir/root/$name"; cp -r "$2" "$dir/root/$name"
-  inside "$dir" '/core/vectors "/$1"' "$name"
-  rm -rf "$dir/root/$name"
+  local dir folder; dir=$(realpath "$1"); folder=$(mktemp -d "$dir/root/tmp/vector.XXXXXX")
+  cp -r "$2"/. "$folder"
+  inside "$dir" '/core/vectors "/tmp/$1"' "${folder##*/}"
+  rm -rf "$folder"
 }
 
 "$@"
