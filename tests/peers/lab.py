@@ -121,15 +121,19 @@ class LabDevice:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    @property
+    def tree(self) -> Path:
+        """The device's files, as this machine sees them."""
+        return Path(f"/proc/{self._inside()}/root/mnt/root")
+
+    def _inside(self) -> str:
+        first = Path(f"/run/seatrial-lab/{self.name}.pid").read_text().strip()
+        found = subprocess.run(["pgrep", "-P", first], capture_output=True, text=True, check=True)
+        return found.stdout.split()[0]
+
     def shell(self, command: str) -> str:
         """Run a command on the device as root, not through what is tested."""
-        pid = subprocess.run(
-            ["pgrep", "-P", Path(f"/run/seatrial-lab/{self.name}.pid").read_text().strip()],
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split()[0]
-        inside = ["nsenter", "-t", pid, "-m", "-p", "chroot", "/mnt/root", "/bin/sh", "-c", command]
+        inside = ["nsenter", "-t", self._inside(), "-m", "-p", "chroot", "/mnt/root", "/bin/sh", "-c", command]
         return subprocess.run(inside, capture_output=True, text=True, check=True).stdout
 
 

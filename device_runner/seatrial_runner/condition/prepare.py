@@ -8,7 +8,7 @@ from ..deadline import Deadline
 from ..printable import printable
 from ..records import Prepared
 from ..transport.base import Transport
-from .undo import Made, Right, make
+from .undo import Made, Right, forget, make
 from .units import Change, Unit, get_unit
 
 SECONDS = 60.0
@@ -27,13 +27,14 @@ def prepare(transport: Transport, names: Sequence[str], leave: Right | None) -> 
 
 
 def prepare_units(transport: Transport, units: Sequence[Unit], leave: Right | None) -> tuple[Prepared, ...]:
-    """Do it for ``units``: at most three round trips, whatever their number."""
+    """Do it for ``units``: at most three round trips, whatever their number; one more when a change failed."""
     if not units:
         return ()
     found = _read(transport, units)
     wanted = {unit.name: list(unit.changes(found[unit.name])) for unit in units}
     made = _make(transport, wanted, leave) if leave else {}
     now = _read(transport, units) if made else found
+    forget(transport, [file for unit in units for file in _vain(unit, wanted[unit.name], made, now[unit.name])])
     return tuple(_outcome(unit, found[unit.name], now[unit.name], made.get(unit.name), leave) for unit in units)
 
 
@@ -58,6 +59,20 @@ def _make(transport: Transport, wanted: Mapping[str, Sequence[Change]], right: R
         for (name, _), outcome in zip(changes, make(transport, [c for _, c in changes], right), strict=True):
             made.setdefault(name, []).append(outcome)
     return made
+
+
+def _vain(
+    unit: Unit, wanted: Sequence[Change], made: Mapping[str, Sequence[Made]], now: Mapping[str, str]
+) -> list[str]:
+    """Return the journal's files of changes that failed and, by what the device tells, changed nothing."""
+    if unit.blind:
+        return []
+    still = list(unit.changes(now))
+    return [
+        each.file
+        for change, each in zip(wanted, made.get(unit.name, ()), strict=False)
+        if each.code and change in still
+    ]
 
 
 def _outcome(

@@ -7,6 +7,7 @@ stand for themselves. Their names are a number, by which the last change is take
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -50,7 +51,8 @@ fi
 """
 )
 
-# Arguments in threes: right, how to take it back, how to make it. Prints the exit code and the last words of each.
+# Arguments in threes: right, how to take it back, how to make it. Prints the exit code, the journal's file and the last
+# words of each.
 MAKE = (
     AS
     + r"""
@@ -61,7 +63,7 @@ while [ $# -gt 0 ]; do
   file=undo/$(printf %04d "$number").$1
   { printf '%s\n' "$2" > "$file.part" && mv "$file.part" "$file" && { sync "$file" 2>/dev/null || sync; }; } || exit 74
   printf '%s\n' "$3" > change.part || exit 74
-  said=$(as "$1" "$PWD/change.part" 2>&1); printf '%d\t%s\n' "$?" "$(printf %s "$said" | tail -n 1)"
+  said=$(as "$1" "$PWD/change.part" 2>&1); printf '%d\t%s\t%s\n' "$?" "$file" "$(printf %s "$said" | tail -n 1)"
   number=$((number + 1)); shift 3
 done
 rm -f change.part
@@ -71,10 +73,11 @@ rm -f change.part
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a change: its exit code, and what was said."""
+    """What became of a change: its exit code, what was said, and the journal's file that takes it back."""
 
     code: int
     said: str
+    file: str = ""
 
 
 def make(transport: Transport, changes: Sequence[Change], right: Right) -> list[Made]:
@@ -89,9 +92,21 @@ def make(transport: Transport, changes: Sequence[Change], right: Right) -> list[
         said = printable(done.stderr) or f"exit code {done.returncode}"
         kind = DiskFullError if "No space left" in said else DeviceError
         raise kind(f"{transport.name}: what is to be changed can't be written down in {transport.root}: {said}")
-    lines = [line.partition(b"\t") for line in done.stdout.splitlines()]
-    made = [Made(int(code) if code.isdigit() else -1, printable(said)) for code, _, said in lines]
+    made = [_outcome(line) for line in done.stdout.splitlines()]
     return made[: len(changes)] + [Made(-1, "nothing was heard of it")] * (len(changes) - len(made))
+
+
+def _outcome(line: bytes) -> Made:
+    code, file, said = (*line.split(b"\t", 2), b"", b"")[:3]
+    return Made(int(code) if code.isdigit() else -1, printable(said), printable(file))
+
+
+def forget(transport: Transport, files: Sequence[str]) -> None:
+    """Take from the journal what is known to have changed nothing: taking it back would fail as making it did."""
+    names = [file for file in files if re.fullmatch(r"undo/\d{4}\.[a-z]+", file)]
+    if names:
+        script = 'cd "$1" || exit 71; shift; rm -f "$@"; rmdir undo 2>/dev/null; exit 0'
+        transport.run(["sh", "-c", script, "seatrial", transport.root, *names], deadline=Deadline.after(SECONDS))
 
 
 def failures(said: bytes) -> Iterator[str]:

@@ -96,6 +96,19 @@ def test_what_can_not_be_set_is_told_with_the_reason(transport: Transport, tmp_p
     assert prepared.outcome == "not set"
     assert "directory" in prepared.reason.lower()
     assert "allow_changes: sudo" in prepared.reason
+    assert (journal(transport), sweep(transport)) == ([], ())  # nothing was changed, so that there is nothing to undo
+
+
+def test_a_change_that_failed_half_way_stays_in_the_journal(transport: Transport, knob: Knob):
+    """It says that it failed, and the device tells another value than before."""
+    half = Change(
+        "half", f"echo half > {shlex.quote(str(knob.path))}; false", f"echo slow > {shlex.quote(str(knob.path))}"
+    )
+    knob.changes = lambda found: [half] if found["value"] == "slow" else []
+    prepare_units(transport, [knob], "login")
+    assert journal(transport) == ["0001.login"]
+    assert sweep(transport) == ()
+    assert knob.path.read_text() == "slow\n"
 
 
 def test_what_did_not_take_effect_is_not_called_set(transport: Transport, knob: Knob):
