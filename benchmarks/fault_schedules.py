@@ -10,11 +10,13 @@ their own sshd and AOSP's adbd, each with a network of its own. A schedule is ma
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -57,6 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=1000, help="schedules in all")
     parser.add_argument("--first", type=int, default=0, help="number of the first")
+    parser.add_argument("--minutes", type=float, default=24 * 60.0, help="begin none later than after so many")
     parser.add_argument("--wires", default=",".join(WIRES))
     parser.add_argument("--out", type=Path, default=Path("faults.jsonl"))
     parser.add_argument("--table", type=Path)
@@ -65,17 +68,18 @@ def main() -> int:
         lines = [json.loads(line) | {"id": i} for i, line in enumerate(options.table.read_text().splitlines())]
         print("\n".join(rows(lines)))
         return int(any(line["violations"] for line in lines))
-    return _play(options.wires.split(","), range(options.first, options.first + options.count), options.out)
+    numbers = range(options.first, options.first + options.count)
+    return _play(options.wires.split(","), numbers, options.out, time.monotonic() + options.minutes * 60)
 
 
-def _play(wires: list[str], numbers: range, out: Path) -> int:
+def _play(wires: list[str], numbers: range, out: Path, until: float) -> int:
     broken = 0
     with (
         tempfile.TemporaryDirectory(prefix="seatrial-faults-") as folder,
         out.open("a") as log,
         Stage(Path(folder)) as stage,
     ):
-        for number in numbers:
+        for number in itertools.takewhile(lambda _: time.monotonic() < until, numbers):
             schedule = draw(number, wires[number % len(wires)])
             place = Path(folder) / f"schedule-{number}"
             place.mkdir()

@@ -39,7 +39,7 @@ SWEEP = (
     """
 cd "$1" 2>/dev/null || exit 0
 rm -f lease.????????????????
-rm -rf evaluate meter.*.stop
+rm -rf evaluate meter.*.stop blobs/many.*
 find blobs -name '*.part*' -mtime +0 -exec rm -f {} + 2>/dev/null
 rmdir runs 2>/dev/null
 if [ -d runs ]; then

@@ -41,6 +41,7 @@ class World(ABC):
     root: str  # our folder there
     space: str  # the small file system that it lies on
     knob: str
+    skew: str  # a file that holds by how many seconds its `date` is wrong
 
     @abstractmethod
     def shell(self, command: str) -> str:
@@ -91,7 +92,7 @@ class World(ABC):
 
     def mend(self) -> None:
         """Undo whatever was broken."""
-        self.shell(f"rm -f {self.space}/fill /tmp/skew-of-seatrial-test")
+        self.shell(f"rm -f {self.space}/fill {self.skew}")
 
     def _kill_agents(self, number: int) -> Callable[[], None]:
         for pid in self.agents():
@@ -117,8 +118,8 @@ class World(ABC):
 
     def _skew(self, number: int) -> Callable[[], None]:
         seconds = (-864_000, 864_000, -3600, 3600, -70)[number % 5]
-        self.shell(f"echo {seconds} > /tmp/skew-of-seatrial-test")
-        return lambda: self.shell("rm -f /tmp/skew-of-seatrial-test") and None
+        self.shell(f"echo {seconds} > {self.skew}")
+        return lambda: self.shell(f"rm -f {self.skew}") and None
 
     def _take_over(self, number: int) -> Callable[[], None]:
         """Put a program of another's in the place of our agent, keeping its name."""
@@ -137,10 +138,10 @@ class LocalWorld(World):
         self.space = str(folder / "space")
         Path(self.space).mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m,mode=777", "seatrial-test", self.space], check=True)
-        self.root, self.knob = f"{self.space}/root", str(folder / "knob")
+        self.root, self.knob, self.skew = f"{self.space}/root", str(folder / "knob"), str(folder / "skew")
         self.bin = folder / "bin"
         self.bin.mkdir()
-        (self.bin / "date").write_text(SKEW.format(skew="/tmp/skew-of-seatrial-test", date="/bin/date"))
+        (self.bin / "date").write_text(SKEW.format(skew=self.skew, date="/bin/date"))
         (self.bin / "date").chmod(0o755)
         row = {"name": "here", "target": "x86-64-cpu-fp32", "root": self.root, "library": runtime}
         self.device = Device.model_validate({**row, "transport": "local", "allow_changes": "login"})
@@ -229,7 +230,7 @@ class LabWorld(World):
 
     def __init__(self, kind: str, board: LabDevice, device: Device) -> None:
         self.kind, self.board = kind, board
-        self.space, self.root, self.knob = "/small", "/small/seatrial", "/tmp/knob"
+        self.space, self.root, self.knob, self.skew = "/small", "/small/seatrial", "/tmp/knob", "/tmp/skew"
         row = {"root": self.root, "library": library(NATIVE), "allow_changes": "login", "stamp": "native lab"}
         self.device = device.model_copy(update=row)
         self._date()
@@ -271,7 +272,7 @@ class LabWorld(World):
         return {"pi": "pi", "droid": "shell"}[self.kind]
 
     def _date(self) -> None:
-        script = SKEW.format(skew="/tmp/skew-of-seatrial-test", date="/usr/bin/date")
+        script = SKEW.format(skew=self.skew, date="/usr/bin/date")
         put = f"printf %s {shlex.quote(script)} > /usr/local/bin/date; chmod 755 /usr/local/bin/date"
         self.shell(f"mkdir -p /usr/local/bin; {put}")
 

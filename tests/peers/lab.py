@@ -109,7 +109,7 @@ class LabDevice:
             for pid in subprocess.run(["pgrep", "-P", str(todo.pop())], capture_output=True).stdout.split():
                 todo.append(int(pid))
                 found[int(pid)] = _command_line(int(pid))
-        return {pid: line for pid, line in found.items() if self.folder == NATIVE or "/qemu-aarch64 " in line}
+        return {pid: line for pid, line in found.items() if "/qemu-aarch64 " in line or _is_inside(pid)}
 
     def running(self, text: str) -> list[int]:
         """Return the processes whose command line holds ``text``."""
@@ -135,6 +135,14 @@ class LabDevice:
         """Run a command on the device as root, not through what is tested."""
         inside = ["nsenter", "-t", self._inside(), "-m", "-p", "chroot", "/mnt/root", "/bin/sh", "-c", command]
         return subprocess.run(inside, capture_output=True, text=True, check=True).stdout
+
+
+def _is_inside(pid: int) -> bool:
+    """Whether a process is the device's own, and not of what holds the device."""
+    try:
+        return os.readlink(f"/proc/{pid}/root") == "/mnt/root"
+    except OSError:
+        return False
 
 
 def _command_line(pid: int) -> str:

@@ -132,12 +132,10 @@ class OnnxRuntimeAgent:
 
 
 def _pushed(bundle: Bundle, profile: TargetProfile, pusher: Pusher) -> ArmJob:
-    remote = {
-        entry.path: pusher.push(bundle.file(entry.path), entry.sha256)
-        for entry in bundle.manifest.files
-        if entry.role in NEEDED
-    }
-    return arm_job(bundle.manifest, profile, remote.__getitem__)
+    files = {bundle.file(entry.path): entry for entry in bundle.manifest.files if entry.role in NEEDED}
+    remote = pusher.push_all({path: entry.sha256 for path, entry in files.items()})
+    by_name = {entry.path: remote[path] for path, entry in files.items()}
+    return arm_job(bundle.manifest, profile, by_name.__getitem__)
 
 
 def _library(ground: Ground) -> str:

@@ -76,6 +76,21 @@ class Transport(ABC):
         Raises DiskFullError, LinkLostError, DeadlineError; DeviceError when the device can't write there.
         """
 
+    def push_blobs(
+        self, files: Mapping[str, tuple[Path, bool]], *, deadline: Deadline, progress: Progress | None = None
+    ) -> int:
+        """Copy small files, by sha256, to `root`/blobs; whether each is a program. Return the bytes sent.
+
+        Raises what `push` raises.
+        """
+        sent = 0
+        for sha, (path, executable) in files.items():
+            to = f"{self.root}/blobs/{sha}"
+            sent += self.push(path, to, deadline=deadline, executable=executable, sha256=sha)
+            if progress:
+                progress(sent, sent)
+        return sent
+
     @abstractmethod
     def missing(self, blobs: Mapping[str, tuple[int, int]], *, deadline: Deadline) -> set[str]:
         """Return which of ``blobs`` (sha256 to size in bytes and file mode) `root`/blobs lacks, in one round trip."""

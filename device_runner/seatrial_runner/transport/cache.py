@@ -7,13 +7,15 @@ in the same connection the size alone is compared. A blob that fails is removed 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..deadline import Deadline
 from .base import Progress, Transport
 
 _FILE, _PROGRAM = 0o600, 0o700
+BATCH_BYTES = 4 << 20  # of small files in one round trip
+ASK = 400  # about how many blobs at once: Linux takes no more than 128 KiB in one argument, which a command is
 
 
 def push_cached(
@@ -39,24 +41,53 @@ def push_all(
     *,
     executables: frozenset[Path] = frozenset(),
 ) -> tuple[dict[Path, str], int]:
-    """Make ``files`` (path to sha256) available on the device; one round trip asks which of them it lacks.
+    """Make ``files`` (path to sha256) available on the device; one round trip asks which of (400 of) them it lacks.
 
-    Return where each is on the device, and the bytes that were sent. Progress counts only what has to be sent.
+    Small ones go together, many in one round trip. Return where each is on the device, and the bytes that were sent.
+    Progress counts only what has to be sent.
     """
     wanted = {sha: (path.stat().st_size, _PROGRAM if path in executables else _FILE) for path, sha in files.items()}
-    lacking = transport.missing(wanted, deadline=deadline)
-    total, sent, done = sum(wanted[sha][0] for sha in lacking), 0, 0
-    remote = {path: f"{transport.root}/blobs/{sha}" for path, sha in files.items()}
-    for path, sha in files.items():
-        if sha not in lacking:
-            continue
-        lacking.discard(sha)
+    lacking = _lacking(transport, wanted, deadline)
+    to_send = {sha: path for path, sha in files.items() if sha in lacking}
+    total, done = sum(wanted[sha][0] for sha in to_send), 0
+    for batch in _batches(to_send, {sha: wanted[sha][0] for sha in to_send}):
         part = _shifted(progress, done, total)
-        sent += transport.push(
-            path, remote[path], deadline=deadline, progress=part, executable=path in executables, sha256=sha
-        )
-        done += wanted[sha][0]
-    return remote, sent
+        done += _send(transport, batch, executables, deadline, part)
+    return {path: f"{transport.root}/blobs/{sha}" for path, sha in files.items()}, done
+
+
+def _lacking(transport: Transport, wanted: Mapping[str, tuple[int, int]], deadline: Deadline) -> set[str]:
+    names, lacking = list(wanted), set[str]()
+    for at in range(0, len(names), ASK):
+        lacking |= transport.missing({sha: wanted[sha] for sha in names[at : at + ASK]}, deadline=deadline)
+    return lacking
+
+
+def _send(
+    transport: Transport,
+    batch: Mapping[str, Path],
+    executables: frozenset[Path],
+    deadline: Deadline,
+    progress: Progress | None,
+) -> int:
+    if len(batch) > 1:
+        files = {sha: (path, path in executables) for sha, path in batch.items()}
+        return transport.push_blobs(files, deadline=deadline, progress=progress)
+    ((sha, path),) = batch.items()
+    to, program = f"{transport.root}/blobs/{sha}", path in executables
+    return transport.push(path, to, deadline=deadline, progress=progress, executable=program, sha256=sha)
+
+
+def _batches(files: Mapping[str, Path], sizes: Mapping[str, int]) -> Iterator[dict[str, Path]]:
+    """Yield small files together, large ones alone: those can be resumed, and tell how far they are."""
+    batch, size = dict[str, Path](), 0
+    for sha, path in sorted(files.items(), key=lambda item: sizes[item[0]]):
+        if batch and size + sizes[sha] > BATCH_BYTES:
+            yield batch
+            batch, size = {}, 0
+        batch[sha], size = path, size + sizes[sha]
+    if batch:
+        yield batch
 
 
 def _shifted(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import tarfile
 import tempfile
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -179,6 +181,23 @@ class ShellTransport(Transport):
             )
         return out.size
 
+    def push_blobs(
+        self, files: Mapping[str, tuple[Path, bool]], *, deadline: Deadline, progress: Progress | None = None
+    ) -> int:
+        """See `Transport.push_blobs`: in one round trip, where the device has a tar."""
+        data = _tar(files)
+        words = shell.new_token(), str(len(files))
+        argv = ["sh", "-c", shell.STORE_MANY, "seatrial", f"{self.root}/blobs", *words]
+        done = self.run(argv, deadline=deadline, stdin=data, max_output=_SMALL_OUTPUT)
+        if done.returncode == 127:  # there is no tar
+            return super().push_blobs(files, deadline=deadline, progress=progress)
+        size = sum(path.stat().st_size for path, _ in files.values())
+        if not done.ok:
+            self._not_stored(done.returncode, done.stderr, next(iter(files.values()))[0], f"{self.root}/blobs")
+        if progress:
+            progress(size, size)
+        return size
+
     def missing(self, blobs: Mapping[str, tuple[int, int]], *, deadline: Deadline) -> set[str]:
         """See `Transport.missing`. The policy is stated in cache.py."""
         words = [word for sha, (size, mode) in blobs.items() for word in (sha, str(size), f"{mode:o}")]
@@ -232,6 +251,21 @@ class Upload:
                 self.sent += len(data)
                 if self._progress:
                     self._progress(self.offset + self.sent, self.total)
+
+
+def _tar(files: Mapping[str, tuple[Path, bool]]) -> bytes:
+    """Return a tar of files, named by their sha256. Raises HarnessError when one can't be read."""
+    made = io.BytesIO()
+    try:
+        with tarfile.open(fileobj=made, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for sha, (path, executable) in files.items():
+                data = path.read_bytes()
+                entry = tarfile.TarInfo(sha)
+                entry.size, entry.mode = len(data), 0o700 if executable else 0o600
+                tar.addfile(entry, io.BytesIO(data))
+    except OSError as error:
+        raise HarnessError(f"{error.filename}: can't be read: {error.strerror or error}") from error
+    return made.getvalue()
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:

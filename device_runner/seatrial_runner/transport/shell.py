@@ -85,21 +85,65 @@ PROBE = (
 """
 )
 
-# Arguments come in threes: sha256, size, mode. Prints one line each, `have` or `need`.
+# `sums FILE...` prints a line for each, its sha256 first and its name last.
+SUMS = r"""sums() {
+  if command -v openssl >/dev/null 2>&1; then openssl dgst -sha256 -r "$@"
+  elif command -v sha256sum >/dev/null 2>&1; then sha256sum "$@"
+  elif command -v toybox >/dev/null 2>&1; then toybox sha256sum "$@"
+  else shasum -a 256 "$@"; fi
+}
+"""
+
+# Arguments come in threes: sha256, size, mode. Prints one line each, `have` or `need`. Sizes and hashes are asked for
+# all files at once: on a slow board it is the number of processes that takes long.
 CHECK = (
-    SHA256
-    + r"""LC_ALL=C; export LC_ALL; umask 077; blobs=$1; verify=$2; shift 2; mkdir -p "$blobs" || exit 1
+    SUMS
+    + r"""LC_ALL=C; export LC_ALL; umask 077; verify=" $2 "; mkdir -p "$1" && cd "$1" || exit 1
+shift 2; all=$*; there='' doubt='' sizes='' good=''
 while [ $# -gt 0 ]; do
-  file=$blobs/$1; state=need
-  if [ -f "$file" ] && [ "$(wc -c <"$file")" -eq "$2" ]; then
-    case " $verify " in
-      *" $1 "*) [ "$(sum256 "$file")" = "$1" ] && state=have ;;
-      *) state=have ;;
-    esac
+  if [ -f "$1" ]; then
+    there="$there $1"
+    case "$verify" in *" $1 "*) doubt="$doubt $1" ;; esac
   fi
-  if [ $state = need ]; then rm -f "$file"; elif [ "$3" = 700 ]; then chmod 700 "$file"; fi
+  shift 3
+done
+[ -z "$there" ] || sizes=$(wc -c $there | while read -r size name; do printf ' %s:%s ' "$name" "$size"; done)
+[ -z "$doubt" ] || good=$(sums $doubt | while read -r digest name; do
+  [ "$digest" = "${name#\*}" ] && printf ' %s ' "$digest"
+done)
+set -- $all
+while [ $# -gt 0 ]; do
+  state=need
+  case "$sizes" in *" $1:$2 "*)
+    case "$verify" in
+      *" $1 "*) case "$good" in *" $1 "*) state=have ;; esac ;;
+      *) state=have ;;
+    esac ;;
+  esac
+  if [ $state = need ]; then [ ! -e "$1" ] || rm -f "$1"; elif [ "$3" = 700 ]; then chmod 700 "$1"; fi
   echo $state; shift 3
 done
+"""
+)
+
+# Many small files in one stream: a tar of files that are named by their sha256. `tar` and the hashing are each one
+# process for all of them. They become blobs only after all were verified; what is another's, or was cut short, goes.
+STORE_MANY = (
+    SUMS
+    + r"""LC_ALL=C; export LC_ALL; umask 077; mkdir -p "$1" && cd "$1" || exit 4
+command -v tar >/dev/null 2>&1 || exit 127
+folder=many.$2.part; trap 'rm -rf "../$folder" "../$folder.sums"' EXIT
+mkdir "$folder" && cd "$folder" || exit 4
+tar -xmf - || exit 1
+sums * > ../"$folder".sums || exit 1
+count=0
+while read -r digest name; do
+  [ "$digest" = "${name#\*}" ] || exit 3
+  count=$((count + 1))
+done < ../"$folder".sums
+[ "$count" -eq "$3" ] || exit 2
+mv -f * .. || exit 4
+exit 0
 """
 )
 

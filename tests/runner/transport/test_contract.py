@@ -264,3 +264,41 @@ def test_a_root_that_everybody_can_write_to_is_refused(transport: Transport, dev
     assert transport.run(["mkdir", "-m", "777", shared], deadline=soon()).ok
     with pytest.raises(DeviceError, match="everybody can write there"):
         open_transport(device.model_copy(update={"root": shared}))
+
+
+def test_many_small_files_go_in_a_few_round_trips(
+    transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is empty, some programs, names and contents of all kinds; none that was sent is sent again."""
+    files = {}
+    for number in range(60):
+        path = tmp_path / f"file {number}"
+        path.write_bytes(os.urandom(number * 500) if number % 7 else b"600 end\n" * number)
+        files[path] = sha256(path)
+    programs = frozenset(path for path in files if path.name.endswith("1"))
+    calls: list[object] = []
+    real = transport._exchange  # type: ignore[attr-defined]
+    monkeypatch.setattr(transport, "_exchange", lambda *a, **k: calls.append(a) or real(*a, **k))
+    remote, sent = push_all(transport, files, soon(), executables=programs)
+    assert sent == sum(path.stat().st_size for path in {sha: path for path, sha in files.items()}.values())
+    assert len(calls) == 2
+    for path in (tmp_path / "file 0", tmp_path / "file 21", tmp_path / "file 59"):
+        back = tmp_path / "back"
+        transport.pull(remote[path], back, deadline=soon())
+        assert back.read_bytes() == path.read_bytes()
+    modes = transport.run(
+        ["sh", "-c", 'stat -c %a "$@"', "sh", *(remote[p] for p in files)], deadline=soon()
+    ).stdout.split()
+    assert modes == [b"700" if path in programs else b"600" for path in files]
+    assert push_all(transport, files, soon(), executables=programs) == (remote, 0)
+    left = transport.run(["sh", "-c", f"ls {transport.root}/blobs | grep part"], deadline=soon()).stdout
+    assert left == b""
+
+
+def test_a_file_that_changes_while_it_is_sent_is_not_stored(transport: Transport, tmp_path: Path) -> None:
+    files = {tmp_path / name: name for name in ("a", "b")}
+    for path in files:
+        path.write_bytes(b"content")
+    wrong = {path: hashlib.sha256(f"other {name}".encode()).hexdigest() for path, name in files.items()}
+    with pytest.raises(DeviceError, match="sha256 differs"):
+        push_all(transport, wrong, soon())

@@ -38,8 +38,7 @@ def lay_out(transport: Transport, bundle: Bundle, pusher: Pusher) -> str:
     Raises DeviceError when the folder can't be made, and what a push raises.
     """
     wanted = [entry for entry in bundle.manifest.files if entry.role in ROLES]
-    for entry in wanted:
-        pusher.push(bundle.file(entry.path), entry.sha256)
+    pusher.push_all({bundle.file(entry.path): entry.sha256 for entry in wanted})
     pairs = [word for entry in wanted for word in (entry.sha256, entry.path)]
     argv = ["sh", "-c", SCRIPT, "seatrial", transport.root, bundle.digest, *pairs]
     done = transport.run(argv, deadline=Deadline.after(SECONDS))
