@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from seatrial_targets.errors import AgentError, DeviceError
 from seatrial_targets.inventory import Device
@@ -17,7 +19,7 @@ from ..deadline import Deadline
 from ..job import ArmJob, Job
 from ..lease import Lease
 from ..libraries import find
-from ..pusher import UP, Pusher
+from ..pusher import UP
 from ..records import AgentResult, Build, BundleName, DeviceState, Evicted, RunKind
 from ..run import RunRequest, how_it_ended, run_in_folder
 from ..transport.base import Completed, Transport
@@ -42,14 +44,17 @@ class OnnxRuntime:
 
     def equip(self, ground: Ground) -> OnnxRuntimeAgent:
         """Push agent, library and bundles. Raises BundleError, DeviceErrors."""
+        library, agent = _library(ground), _agent(ground)
+        files = dict(pair for bundle in ground.bundles.values() for pair in _files(bundle))
+        files |= {path: digest for path, digest in (library, agent) if isinstance(path, Path)}
+        native = frozenset({agent[0]}) if agent[0].suffix != ".pyz" else frozenset[Path]()
+        there = ground.pusher.push_all(files, executables=native)  # all at once: few round trips
         return OnnxRuntimeAgent(
             transport=ground.transport,
             lease=ground.lease,
-            library=_library(ground),
-            agent=_agent(ground),
-            arms={
-                name: _pushed(bundle, ground.profiles[name], ground.pusher) for name, bundle in ground.bundles.items()
-            },
+            library=there[library[0]] if isinstance(library[0], Path) else library[0],
+            agent=(there[agent[0]],) if native else ("python3", there[agent[0]]),
+            arms={name: _arm(bundle, ground.profiles[name], there) for name, bundle in ground.bundles.items()},
             promised={name: promise(profile.runtime) for name, profile in ground.profiles.items()},
         )
 
@@ -131,32 +136,36 @@ class OnnxRuntimeAgent:
         """Do nothing: what was pushed stays in the cache."""
 
 
-def _pushed(bundle: Bundle, profile: TargetProfile, pusher: Pusher) -> ArmJob:
-    files = {bundle.file(entry.path): entry for entry in bundle.manifest.files if entry.role in NEEDED}
-    remote = pusher.push_all({path: entry.sha256 for path, entry in files.items()})
-    by_name = {entry.path: remote[path] for path, entry in files.items()}
-    return arm_job(bundle.manifest, profile, by_name.__getitem__)
+def _files(bundle: Bundle) -> Iterator[tuple[Path, str]]:
+    """Yield what the agent needs of a bundle, with its sha256."""
+    for entry in bundle.manifest.files:
+        if entry.role in NEEDED:
+            yield bundle.file(entry.path), entry.sha256
 
 
-def _library(ground: Ground) -> str:
+def _arm(bundle: Bundle, profile: TargetProfile, there: Mapping[Path, str]) -> ArmJob:
+    return arm_job(bundle.manifest, profile, lambda name: there[bundle.file(name)])
+
+
+def _library(ground: Ground) -> tuple[Path | str, str]:
+    """Return the library to push and its sha256, or where it is on the device."""
     if ground.device.library:
-        return ground.device.library
+        return ground.device.library, ""
     # One library for all: it must suit every bundle.
     versions = ",".join(filter(None, {p.runtime.versions: 0 for p in ground.profiles.values()}))
     library = find(ground.state.machine, versions)
-    return ground.pusher.push(library.path, library.sha256)
+    return library.path, library.sha256
 
 
-def _agent(ground: Ground) -> tuple[str, ...]:
+def _agent(ground: Ground) -> tuple[Path, str]:
+    """Return the agent to push and its sha256: the native one, or that in Python. Raises DeviceError."""
     transport, machine = ground.transport, ground.state.machine
-    native = native_agent(machine)
-    if native is not None:
-        return (ground.pusher.push(native, sha256_file(native), executable=True),)
-    has_python = transport.run(["sh", "-c", "command -v python3"], deadline=Deadline.after(30.0)).ok
-    if not has_python:
-        raise DeviceError(
-            f"{transport.name}: there is no agent for {machine} and the device has no python3 for the fallback;"
-            " install python3 there, or build an agent (CONTRIBUTING.md, `make agents`)"
-        )
-    script = python_agent()
-    return ("python3", ground.pusher.push(script, sha256_file(script)))
+    agent = native_agent(machine)
+    if agent is None:
+        agent = python_agent()
+        if not transport.run(["sh", "-c", "command -v python3"], deadline=Deadline.after(30.0)).ok:
+            raise DeviceError(
+                f"{transport.name}: there is no agent for {machine} and the device has no python3 for the fallback;"
+                " install python3 there, or build an agent (CONTRIBUTING.md, `make agents`)"
+            )
+    return agent, sha256_file(agent)
