@@ -1,5 +1,6 @@
-// The real ONNX Runtime behind a table of our own, which prints the order of sessions and inferences to stderr.
-// Named by SPY_LIBRARY. Indices in OrtApi: 7 CreateSession, 9 Run.
+// The real ONNX Runtime behind a table of our own, which prints the order of sessions and inferences to stderr, and which
+// claims to have providers that it has not, whose making it prints instead of making them. Named by SPY_LIBRARY.
+// Indices in OrtApi: 7 CreateSession, 9 Run, 125 GetAvailableProviders, 216 SessionOptionsAppendExecutionProvider.
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,6 +32,26 @@ static void *run(void *session, void *options, void *in, void *inputs, size_t n,
   return ((Run)table[9])(session, options, in, inputs, n, out, m, outputs);
 }
 
+static char *claimed[] = {"QNNExecutionProvider", "NnapiExecutionProvider", "XnnpackExecutionProvider", "CPUExecutionProvider"};
+
+static void *available(char ***names, int *count) {
+  *names = claimed;
+  *count = 4;
+  return NULL;
+}
+
+static void *append(void *options, const char *name, const char *const *keys, const char *const *values, size_t count) {
+  fprintf(stderr, "spy: provider %s", name);
+  for (size_t i = 0; i < count; i++) fprintf(stderr, " %s=%s", keys[i], values[i]);
+  fprintf(stderr, "\n");
+  return NULL;
+}
+
+void *OrtSessionOptionsAppendExecutionProvider_Nnapi(void *options, uint32_t flags) {
+  fprintf(stderr, "spy: provider Nnapi flags %u\n", flags);
+  return NULL;
+}
+
 static void *get_api(uint32_t version) {
   static void *changed[MEMBERS];
   Base *(*real)(void) = (Base * (*)(void)) dlsym(dlopen(getenv("SPY_LIBRARY"), RTLD_NOW | RTLD_LOCAL), "OrtGetApiBase");
@@ -38,6 +59,8 @@ static void *get_api(uint32_t version) {
   memcpy(changed, table, sizeof changed);
   changed[7] = (void *)create_session;
   changed[9] = (void *)run;
+  changed[125] = (void *)available;
+  changed[216] = (void *)append;
   return changed;
 }
 

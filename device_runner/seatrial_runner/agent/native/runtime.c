@@ -70,14 +70,28 @@ static void require_provider(const char *name) {
 }
 
 // Older providers have no options by name: each is a function of its own, which the library exports where it has them.
-static bool add_by_symbol(OrtSessionOptions *options, const char *short_name) {
+// What can be set of them is one number, `flags` (NNAPI's: 1 FP16, 2 NCHW, 4 no CPU of its own, 8 its CPU alone).
+static uint32_t flags_of(const Provider *provider) {
+  uint32_t flags = 0;
+  for (size_t i = 0; i < provider->keys.count; i++) {
+    char *end;
+    const char *value = provider->values.at[i];
+    if (strcmp(provider->keys.at[i], "flags"))
+      fail(USER_ERROR, "%s has the option flags alone, and no %s", provider->name, provider->keys.at[i]);
+    flags = (uint32_t)strtoul(value, &end, 10);
+    if (*end || end == value || *value == '-') fail(USER_ERROR, "%s: flags is a number, not %s", provider->name, value);
+  }
+  return flags;
+}
+
+static bool add_by_symbol(OrtSessionOptions *options, const Provider *provider, const char *short_name) {
   char symbol[128];
   OrtStatus *(*append)(OrtSessionOptions *, uint32_t flags);
   if (strcmp(short_name, "Nnapi") && strcmp(short_name, "ACL") && strcmp(short_name, "ArmNN")) return false;
   snprintf(symbol, sizeof symbol, "OrtSessionOptionsAppendExecutionProvider_%s", short_name);
   *(void **)&append = dlsym(library, symbol);
   if (!append) fail(USER_ERROR, "%s: this ONNX Runtime has it, but does not export %s", short_name, symbol);
-  require(append(options, 0), USER_ERROR, short_name);
+  require(append(options, flags_of(provider)), USER_ERROR, short_name);
   return true;
 }
 
@@ -88,7 +102,7 @@ static void add_provider(OrtSessionOptions *options, const Provider *provider) {
   if (strcmp(provider->name, "CPUExecutionProvider") == 0) return;  // always there, as the last resort
   snprintf(short_name, sizeof short_name, "%s", provider->name);
   if ((suffix = strstr(short_name, "ExecutionProvider"))) *suffix = '\0';
-  if (add_by_symbol(options, short_name)) return;
+  if (add_by_symbol(options, provider, short_name)) return;
   const char *taken = strcmp(short_name, "Xnnpack") == 0 ? "XNNPACK" : strcmp(short_name, "Azure") == 0 ? "AZURE" : short_name;
   require(ort->SessionOptionsAppendExecutionProvider(options, taken, (const char *const *)provider->keys.at,
                                                      (const char *const *)provider->values.at, provider->keys.count),

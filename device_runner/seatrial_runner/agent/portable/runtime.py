@@ -29,6 +29,17 @@ INDEX = {  # of each function in OrtApi; a test compares them with the C header
 }  # fmt: skip
 
 
+def _flags(provider: bytes, settings: list[tuple[bytes, bytes]]) -> int:
+    flags = 0
+    for key, value in settings:
+        if key != b"flags":
+            fail("user_error", f"{text(provider)} has the option flags alone, and no {text(key)}")
+        if not value.isdigit():
+            fail("user_error", f"{text(provider)}: flags is a number, not {text(value)}")
+        flags = int(value)
+    return flags
+
+
 class Runtime:
     """ONNX Runtime through its table of functions. Methods raise AgentFailureError with the runtime's own message."""
 
@@ -115,22 +126,27 @@ class Runtime:
             return  # always there, as the last resort
         short = name.replace(b"ExecutionProvider", b"")
         if short in (b"Nnapi", b"ACL", b"ArmNN"):
-            return self._add_by_symbol(options, short)
+            return self._add_by_symbol(options, name, short, settings)
         short = {b"Xnnpack": b"XNNPACK", b"Azure": b"AZURE"}.get(short, short)
         keys = (ctypes.c_char_p * len(settings))(*[key for key, _ in settings])
         values = (ctypes.c_char_p * len(settings))(*[value for _, value in settings])
         call = ("SessionOptionsAppendExecutionProvider", options, short, keys, values, len(settings))
         self.call(*call, kind="user_error", doing=text(name))
 
-    def _add_by_symbol(self, options: ctypes.c_void_p, short: bytes) -> None:
-        """Older providers have no options by name: each is a function that the library exports where it has them."""
+    def _add_by_symbol(
+        self, options: ctypes.c_void_p, name: bytes, short: bytes, settings: list[tuple[bytes, bytes]]
+    ) -> None:
+        """Older providers have no options by name: each is a function that the library exports where it has them.
+
+        What can be set of them is one number, `flags` (NNAPI's: 1 FP16, 2 NCHW, 4 no CPU of its own, 8 its CPU alone).
+        """
         symbol = f"OrtSessionOptionsAppendExecutionProvider_{text(short)}"
         try:
             append = getattr(self.library, symbol)
         except AttributeError:
             fail("user_error", f"{text(short)}: this ONNX Runtime has it, but does not export {symbol}")
         append.restype, append.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_uint32]
-        if status := append(options, 0):
+        if status := append(options, _flags(name, settings)):
             self.explain(status, "user_error", text(short))
 
     def session_options(self, arm: Arm) -> ctypes.c_void_p:
