@@ -180,7 +180,8 @@ def steady_samples(arm: ArmResult, run_index: int = 0) -> Floats:
 def fallback_ops(trial: Trial, bundle: BundleRole) -> Series:
     """Return how many operators of ``bundle`` ran elsewhere than its target promises, for each run that tells."""
     found = [(run, count) for run in trial.runs if (count := _fallbacks(run, bundle)) is not None]
-    why = _why(trial, "fallback_ops") or _why(trial, "profile") or "no run told which unit ran which operator"
+    untold = "no run told which unit ran which operator; measure with --profile"
+    why = _why(trial, "fallback_ops") or _why(trial, "profile") or untold
     values = np.asarray([float(count) for _, count in found])
     return Series(values, tuple(run for run, _ in found), problem="" if found else why)
 

@@ -13,6 +13,7 @@ import junitparser
 import numpy as np
 import pytest
 
+from cli.conftest import TARGET
 from peers.program import QUICK, Call, on_a_terminal
 from seatrial.commands.options import plan_changes
 from seatrial_ci.gate import load_trial
@@ -265,3 +266,17 @@ def test_a_bundle_of_another_version_is_wrong_usage_not_a_defect(call: Call, mak
         assert said.code == 2
         assert "its target can't be read: invented_later" in said.err
         assert "defect" not in said.err
+
+
+def test_operators_that_fell_back_fail_a_gate_that_asks_for_none(call: Call, make_bundle: MakeBundle) -> None:
+    """ONNX Runtime's own library carries a second provider that takes no operator: all fall back to the CPU."""
+    Path("targets").mkdir()
+    same = f"extends: {TARGET}\nsummary: all on another provider\nruntime:\n  providers: [AzureExecutionProvider]\n"
+    Path("targets/elsewhere.yaml").write_text(same)
+    Path("none.yaml").write_text("max_fallback_ops: 0\n")
+    words = ("--device", "local", "--budgets", "none.yaml", *QUICK, "--memory-runs", "0")
+    said = call("gate", make_bundle(target="elsewhere").path, *words, "--out", "elsewhere.json")
+    assert said.code == 1, said.err
+    assert "4 operators ran elsewhere than the target promises, over 0" in said.out
+    assert "at most 0" in said.out
+    assert "1 profile runs" in said.err

@@ -27,9 +27,8 @@ def limit_of(check: Check) -> str:
         return f"ignore {exact(check.ignore, 'ratio')}, margin {exact(check.margin, 'ratio')}"
     if check.limit is None:
         return "-"
-    return (
-        f"{'at most' if check.unit in ('ns', 'bytes', 'mJ', 'points') else 'at least'} {exact(check.limit, check.unit)}"
-    )
+    most = check.unit in ("ns", "bytes", "mJ", "points") or check.metric == "fallback_ops"
+    return f"{'at most' if most else 'at least'} {exact(check.limit, check.unit)}"
 
 
 def evidence_of(check: Check) -> str:

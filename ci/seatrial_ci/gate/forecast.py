@@ -49,6 +49,7 @@ def forecast(trial: Trial, wanted: Wanted, settings: GateSettings) -> Forecast:
 def plan_text(plan: Plan, bundles: int, settings: GateSettings, compared: bool) -> str:
     """Return the plan of one gate in words."""
     kinds = {"memory": plan.memory_runs, "latency": plan.solo_runs, "energy (where there is a meter)": plan.energy_runs}
+    kinds["profile"] = plan.profile_runs
     parts = [f"{count * bundles} {kind}" for kind, count in kinds.items() if count]
     text = f"plan: {', '.join(parts)} runs"
     if compared:

@@ -1,4 +1,8 @@
-"""A plan that can answer what the budgets ask: a p99 needs more inferences and runs than the default makes."""
+"""A plan that can answer what the budgets ask: a p99 needs more inferences and runs than the default makes.
+
+A limit on operators that fall back needs a run under the runtime's profiler, which takes seconds. Half an hour of heat
+for a sustained latency is the user's to ask for.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ LEVELS = {"latency_p50": 0.5, "latency_p90": 0.9, "latency_p99": 0.99}
 
 
 def enough(plan: Plan, budgets: Budgets, fixed: Collection[str] = ()) -> Plan:
-    """Return ``plan`` with as many runs and inferences as the percentiles in ``budgets`` need.
+    """Return ``plan`` with as many runs and inferences as ``budgets`` need, and a profile where they ask for one.
 
     Fields in ``fixed`` were set by the user. Raises UserError when those can never answer: better now than after an
     hour of measuring.
@@ -28,6 +32,8 @@ def enough(plan: Plan, budgets: Budgets, fixed: Collection[str] = ()) -> Plan:
         support = support_of(level)
         for field, needed in {"solo_iterations": support.samples, "solo_runs": support.runs}.items():
             plan = _at_least(plan, field, needed, name, field in fixed)
+    if budgets.max_fallback_ops is not None and not plan.profile_runs and "profile_runs" not in fixed:
+        plan = plan.but(profile_runs=1)
     return plan
 
 
