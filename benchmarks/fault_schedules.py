@@ -88,7 +88,9 @@ def _play(wires: list[str], numbers: range, out: Path, until: float) -> int:
             log.flush()
             broken += bool(outcome.violations)
             _say(outcome)
-            shutil.rmtree(place, ignore_errors=not outcome.violations)
+            if outcome.violations:  # the folder goes with the stage: what the hosts said stays
+                shutil.copytree(place, out.with_name(f"{out.name}-{schedule.wire}-{number}"), dirs_exist_ok=True)
+            shutil.rmtree(place)
     return int(broken > 0)
 
 
