@@ -1,11 +1,12 @@
-"""Push a file to an sshd on loopback, by Seatrial and by OpenSSH's scp, taking turns; print Markdown rows.
+"""Push files to a device, by Seatrial and by the usual programs, taking turns; print Markdown rows.
 
-    python benchmarks/push.py [--megabytes 200] [--rounds 7]
+    python benchmarks/push.py [--megabytes 200] [--files 1000] [--rounds 7] [--adb]
 
-scp runs twice per round: as it comes, and with the cipher that Seatrial prefers. Seatrial's time includes asking what
-the device has, and the sha256 there, which scp doesn't do; the sha256 on this side is known from the bundle. scp's
-time includes its connection. The server's user has an empty home, so that no shell start-up files are timed. Needs
-openssh-server's sshd.
+Two loads: one large file, and many small ones. The device is an sshd on loopback; with --adb (as root, Debian) also the
+lab's device of this machine's own architecture, behind AOSP's adbd. Seatrial's time includes asking what the device
+has, and the sha256 there, which the others don't do; the sha256 on this side is known from the bundle. The time of scp,
+sftp and rsync includes their connection, so Seatrial is timed with and without one. The server's user has an empty
+home, so that no shell start-up files are timed. Needs openssh-server's sshd; rsync is left out where there is none.
 """
 
 from __future__ import annotations
@@ -13,114 +14,162 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "peers"))
-from sshd import Sshd
-
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from peers import lab
+from peers.sshd import Sshd, free_port
 from seatrial_runner.deadline import Deadline
-from seatrial_runner.transport import Transport, open_transport, push_cached
+from seatrial_runner.transport import Transport, open_transport, push_all
 from seatrial_targets.inventory import Device
 
 MEGABYTE = 1_000_000
+FAST = "aes128-gcm@openssh.com"  # the cipher that Seatrial prefers
+Ways = dict[str, Callable[[], object]]
 
 
 def main() -> None:
     """Measure and print."""
     options = _options()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        server = Sshd(folder)
-        server.start()
-        try:
-            _measure(folder, server, options)
-        finally:
-            server.stop()
+        loads = _loads(Path(name), options)
+        with _sshd(Path(name)) as (server, device):
+            for what, load in loads.items():
+                ways = _over_ssh(Path(name), server, load)
+                _table(f"{what}, SSH on loopback", device, load, ways, options.rounds)
+        if options.adb:
+            with _adbd() as device:
+                for what, load in loads.items():
+                    _table(f"{what}, adb", device, load, _over_adb(device, load), options.rounds)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=int, default=200)
+    parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--adb", action="store_true")
     return parser.parse_args()
 
 
-def _measure(folder: Path, server: Sshd, options: argparse.Namespace) -> None:
-    source = folder / "source"
-    source.write_bytes(os.urandom(options.megabytes * MEGABYTE))
-    (folder / "known_hosts").write_text(server.known_hosts_line())
-    digest = _sha256(source)
-    device = _device(folder, server)
+def _loads(folder: Path, options: argparse.Namespace) -> dict[str, Path]:
+    one, many = folder / "one", folder / "many"
+    one.mkdir()
+    many.mkdir()
+    (one / "file").write_bytes(os.urandom(options.megabytes * MEGABYTE))
+    for number in range(options.files):
+        (many / f"{number:05}").write_bytes(os.urandom(4096))
+    return {f"{options.megabytes} MB in one file": one, f"{options.files} files of 4 KiB": many}
+
+
+def _table(title: str, device: Device, load: Path, others: Ways, rounds: int) -> None:
+    files = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(load.iterdir())}
+    size = sum(path.stat().st_size for path in files) / MEGABYTE
     with open_transport(device) as transport:
-        ways: dict[str, Callable[[], None]] = {
-            "Seatrial with its connection": lambda: _connect_and_push(device, source, digest),
-            "Seatrial, connected": lambda: _push(transport, source, digest),
-            "scp": lambda: _scp(folder, server, source),
-            "scp -c aes128-gcm": lambda: _scp(folder, server, source, "-c", "aes128-gcm@openssh.com"),
+        ways: Ways = {
+            "Seatrial with its connection": lambda: _connect_and_push(device, files),
+            "Seatrial, connected": lambda: _push(transport, files),
+            **others,
         }
         seconds: dict[str, list[float]] = {way: [] for way in ways}
-        for turn in range(options.rounds):
+        for turn in range(rounds):
             for way in list(ways)[:: 1 if turn % 2 else -1]:
+                _forget(transport)
                 seconds[way].append(_timed(ways[way]))
-        again = push_cached(transport, source, digest, Deadline.after(600))[1]
-    _print(seconds, options.megabytes, again)
+        _forget(transport)
+        _push(transport, files)
+        again = push_all(transport, files, Deadline.after(600))[1]
+        _forget(transport)
+    print(f"\n| {title} | median s | best s | median MB/s |\n|---|---|---|---|")
+    for way, taken in seconds.items():
+        middle = statistics.median(taken)
+        print(f"| {way} | {middle:.2f} | {min(taken):.2f} | {size / middle:.0f} |")
+    print(f"| Seatrial, the same again | {again} bytes sent | | |", flush=True)
 
 
-def _device(folder: Path, server: Sshd) -> Device:
+def _connect_and_push(device: Device, files: dict[Path, str]) -> None:
+    with open_transport(device) as transport:
+        _push(transport, files)
+
+
+def _push(transport: Transport, files: dict[Path, str]) -> None:
+    sent = push_all(transport, files, Deadline.after(600))[1]
+    assert sent == sum(path.stat().st_size for path in files)
+
+
+def _forget(transport: Transport) -> None:
+    """Remove what was pushed before, by whomever."""
+    argv = ["sh", "-c", 'rm -rf "$1/blobs" "$1/copy"', "sh", transport.root]
+    assert transport.run(argv, deadline=Deadline.after(600)).ok
+
+
+@contextmanager
+def _sshd(folder: Path) -> Iterator[tuple[Sshd, Device]]:
     os.environ["XDG_CONFIG_HOME"] = str(folder)
     (folder / "seatrial").mkdir()
+    server = Sshd(folder)
+    server.start()
     (folder / "seatrial" / "known_hosts").write_text(server.known_hosts_line())
-    return Device(
-        name="loopback",
-        target="x86-64-cpu-fp32",
-        transport="ssh",
-        address="127.0.0.1",
-        port=server.port,
-        key=str(server.key),
-        root=str(folder / "device"),
-    )
+    row = {"name": "loopback", "target": "x86-64-cpu-fp32", "transport": "ssh", "address": "127.0.0.1"}
+    place = {"port": server.port, "key": str(server.key), "root": str(folder / "device")}
+    try:
+        yield server, Device.model_validate({**row, **place})
+    finally:
+        server.stop()
 
 
-def _connect_and_push(device: Device, source: Path, digest: str) -> None:
-    with open_transport(device) as transport:
-        _push(transport, source, digest)
+def _over_ssh(folder: Path, server: Sshd, load: Path) -> Ways:
+    known = f"UserKnownHostsFile={folder / 'seatrial' / 'known_hosts'}"
+    login = ["-i", str(server.key), "-o", known]
+    copy, port = folder / "device" / "copy", str(server.port)
+    batch = folder / f"{load.name}.sftp"
+    batch.write_text(f"put -r {load} {copy}\n")
+    rsh = " ".join(["ssh", "-p", port, *login])
+    ways: Ways = {
+        "scp -r": lambda: _run("scp", "-rqP", port, *login, load, f"127.0.0.1:{copy}"),
+        "scp -r -c aes128-gcm": lambda: _run("scp", "-rqP", port, "-c", FAST, *login, load, f"127.0.0.1:{copy}"),
+        "sftp put -r": lambda: _run("sftp", "-qP", port, *login, "-b", batch, "127.0.0.1"),
+    }
+    if shutil.which("rsync"):
+        ways["rsync -rW"] = lambda: _run("rsync", "-rW", "-e", rsh, f"{load}/", f"127.0.0.1:{copy}/")
+    return ways
 
 
-def _push(transport: Transport, source: Path, digest: str) -> None:
-    Path(transport.root, "blobs", digest).unlink(missing_ok=True)
-    assert push_cached(transport, source, digest, Deadline.after(600))[1] == source.stat().st_size
+@contextmanager
+def _adbd() -> Iterator[Device]:
+    os.environ["ANDROID_ADB_SERVER_PORT"] = str(free_port())
+    lab.build(lab.NATIVE)
+    board = lab.LabDevice("droid", "adbd", 5555, lab.NATIVE)
+    board.up()
+    row = {"name": "droid", "target": "x86-64-cpu-fp32", "transport": "adb", "address": board.address}
+    try:
+        yield Device.model_validate({**row, "root": "/data/local/tmp/device", "stamp": "native lab"})
+    finally:
+        _run("adb", "kill-server")
+        board.down()
 
 
-def _scp(folder: Path, server: Sshd, source: Path, *options: str) -> None:
-    (folder / "copy").unlink(missing_ok=True)
-    known = f"UserKnownHostsFile={folder / 'known_hosts'}"
-    login = ["-q", "-P", str(server.port), "-i", str(server.key), "-o", known]
-    subprocess.run(["scp", *login, *options, source, f"127.0.0.1:{folder / 'copy'}"], check=True)
+def _over_adb(device: Device, load: Path) -> Ways:
+    serial, copy = f"{device.address}:5555", f"{device.root}/copy"
+    return {"adb push": lambda: _run("adb", "-s", serial, "push", load, copy)}
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _run(*argv: str | Path) -> None:
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
 
 
-def _timed(way: Callable[[], None]) -> float:
+def _timed(way: Callable[[], object]) -> float:
     start = time.monotonic()
     way()
     return time.monotonic() - start
-
-
-def _print(seconds: dict[str, list[float]], megabytes: int, again: int) -> None:
-    print(f"| {megabytes} MB over SSH on loopback | median MB/s | best MB/s | median s |\n|---|---|---|---|")
-    for way, taken in seconds.items():
-        middle = statistics.median(taken)
-        print(f"| {way} | {megabytes / middle:.0f} | {megabytes / min(taken):.0f} | {middle:.2f} |")
-    print(f"| Seatrial, the same file again | {again} bytes sent | | |")
 
 
 if __name__ == "__main__":

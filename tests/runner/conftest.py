@@ -43,9 +43,8 @@ def npy(array: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-@pytest.fixture
-def make_bundle(tmp_path: Path) -> MakeBundle:
-    """Return a maker of bundles: ``make_bundle(name, depth=4, golden=..., target=...)``."""
+def bundle_maker(folder: Path) -> MakeBundle:
+    """Return a maker of bundles in ``folder``: ``make(name, depth=4, golden=..., target=...)``."""
 
     def make(name: str = "chain", depth: int = 4, golden: np.ndarray | None = None, target: str = TARGET) -> Bundle:
         x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 64)
@@ -66,9 +65,15 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
             "golden/x.npy": Content("golden_input", npy(x)),
             "golden/y.npy": Content("golden_output", npy(x if golden is None else golden)),
         }
-        return write_bundle(tmp_path / "bundles" / name, contents, fields)
+        return write_bundle(folder / "bundles" / name, contents, fields)
 
     return make
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> MakeBundle:
+    """Return a maker of bundles: ``make_bundle(name, depth=4, golden=..., target=...)``."""
+    return bundle_maker(tmp_path)
 
 
 @pytest.fixture
