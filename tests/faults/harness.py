@@ -18,8 +18,8 @@ from seatrial_runner.journal import read_journal
 from seatrial_runner.records import Run, Trial
 
 # A host must have ended by then, whatever happened: the longest run, its redos, connecting, and a machine that is busy.
-DEADLINE_S = 3 * RUN_S + 120.0
-RECOVERY_S = 240.0
+DEADLINE_S = 600.0
+RECOVERY_S = 900.0
 TOGETHER_S = 1.0  # a run that was taken over may be seen beside its successor until the sweep has killed it
 GONE_S = 40.0  # within which processes on the device must have ended by themselves
 LEASE_MOST_S = LEASE_S + RUN_S + 30 + 60  # what a renewal for a push or a preparation may ask for, at most
