@@ -29,7 +29,6 @@ def test_over_ssh(board: Device, trtexec: Path, make_bundle) -> None:
     device = board.model_copy(update={"target": TARGET, "trtexec": str(trtexec)})
     bundles = {"candidate": make_bundle(), "baseline": make_bundle("old", scale=0.5)}
     with open_trial(device, bundles, QUICK) as runner:
-        runner.measure()
         runner.pairs(1)
     trial = runner.trial
     assert (trial.status, trial.device.transport, trial.device.stamp) == ("ok", "ssh", "stand-in trtexec")
