@@ -32,7 +32,8 @@ class WeightStorage(Spec):
     def _possible(self) -> WeightStorage:
         if self.scheme == "linear" and self.bits not in (4, 8):
             raise ValueError(f"linear weights have 4 or 8 bits, not {self.bits}; palettize has 1, 2, 3, 4, 6 or 8")
-        if self.scheme == "sparse" and "bits" in self.model_fields_set:
+        # Not by what was set: a bundle keeps its profile with every field written out, and is read again.
+        if self.scheme == "sparse" and self.bits != WeightStorage.model_fields["bits"].default:
             raise ValueError("sparse weights keep their own type; leave bits out")
         return self
 

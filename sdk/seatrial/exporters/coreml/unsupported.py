@@ -14,10 +14,17 @@ _PATTERNS = (
     re.compile(r"Unsupported fx node (?P<node>\S+), kind (?P<kind>[\w.:]+)"),
     re.compile(r"PyTorch convert function for op '(?P<kind>[\w.:]+)' not implemented"),
     re.compile(r"op '(?P<kind>[\w.:]+)' not implemented", re.IGNORECASE),
+    re.compile(r"lowering for Torch `(?P<kind>[\w.:]+)` op is not supported"),
 )
-# What users can write instead. Only what was tried: each is converted and compared with torch in the tests.
+# What users can do instead, where more can be said than "other operators".
+_INVERSE = "a solution in closed form, or compute the inverse outside of the model"
+_DECOMPOSED = "a decomposition that is computed outside of the model"
 REPLACEMENTS = {
-    "linalg_inv_ex": "a solution in closed form, or compute the inverse outside of the model",
+    "linalg_inv": _INVERSE,
+    "linalg_inv_ex": _INVERSE,
+    "_linalg_svd": _DECOMPOSED,
+    "_linalg_eigh": _DECOMPOSED,
+    "bitwise_or": "torch.logical_or on truth values, or arithmetic on whole numbers",
 }
 
 

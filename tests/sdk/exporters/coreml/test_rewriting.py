@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from seatrial.exporters import export
+from seatrial.exporters.coreml.rewriting import Rewritten
+from seatrial.exporters.coreml.unsupported import explained
 from seatrial.source import ModelSource
 from seatrial_runner.bundle import Bundle
 from seatrial_targets.errors import ExportError
@@ -63,3 +66,16 @@ class Integers(torch.nn.Module):
 def test_bits_of_integers_are_refused(tmp_path: Path, apple: Callable[..., TargetProfile]) -> None:
     with pytest.raises(ExportError, match="operator 'bitwise_or' can't be converted to Core ML"):
         export(ModelSource(Integers(), torch.ones(2, dtype=torch.int32)), apple(), tmp_path)
+
+
+class Inverted(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.linalg.inv(x)
+
+
+def test_what_coremltools_says_in_other_words_is_named_with_its_place_and_a_way_out() -> None:
+    program = torch.export.export(Inverted(), (torch.eye(2),))
+    error = NotImplementedError("For non-const input, the lowering for Torch `linalg_inv` op is not supported")
+    said = explained(error, error, Rewritten(program, program, ()))
+    assert re.search(r"test_rewriting\.py:\d+ in forward: operator 'linalg_inv(_ex)?' can't be converted", said)
+    assert "use a solution in closed form" in said

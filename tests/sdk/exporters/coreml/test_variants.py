@@ -274,3 +274,16 @@ def test_a_model_with_states(tmp_path: Path, apple: Apple) -> None:
         ExportError, match="buffer 'seen', so that Core ML keeps it as a state, and states begin with zeros"
     ):
         export(ModelSource(Remembering(1.0), torch.rand(1, 4)), apple(ios="18"), tmp_path)
+
+
+class Noisy(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.rand_like(x)
+
+
+def test_what_can_not_be_executed_here_is_not_checked_and_never_passed(tmp_path: Path, apple: Apple) -> None:
+    made = bundle(ModelSource(Noisy(), torch.rand(1, 4)), apple(), tmp_path)
+    assert (made.manifest.parity, made.manifest.accuracy) == ({}, {})
+    assert (
+        "it draws random numbers (random_uniform), so that no output can be checked" in made.manifest.parity_unchecked
+    )

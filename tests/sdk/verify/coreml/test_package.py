@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import struct
@@ -16,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seatrial.exporters.coreml.convert import silence
+from seatrial.verify.coreml import library
 from seatrial.verify.coreml.blob import BlobFile, unpacked
 from seatrial.verify.coreml.evaluator import Evaluator
 from seatrial.verify.coreml.findings import Findings
 from seatrial.verify.coreml.package import Package
 from seatrial.verify.coreml.session import PackageSession
-from seatrial_targets.errors import BundleError, EvaluationError, UnsupportedOpError
+from seatrial_targets.errors import BundleError, EvaluationError, UnsupportedOpError, UserError
 
 from .programs import ct, mb, saved
 
@@ -218,3 +220,14 @@ assert heard == ["theirs"], heard
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, "another's")
+
+
+def test_what_must_be_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(np, "__version__", "2.4.0")
+    with pytest.raises(UserError, match=r"fails with numpy 2\.4\.0; run: pip install 'numpy<2\.4'"):
+        library.load()
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(
+        UserError, match=r"need coremltools, which is not installed; run: pip install 'seatrial\[coreml\]'"
+    ):
+        library.load()
