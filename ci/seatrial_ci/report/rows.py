@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -41,9 +42,28 @@ def bundle_rows(summary: Summary) -> list[Row]:
 
 
 def figure_rows(summary: Summary, trial: Trial) -> list[Row]:
-    """Return the rows of `bundle_rows`, and of cold starts where there were any."""
+    """Return the rows of `bundle_rows`, and of memory in parts and cold starts where there were any."""
     starts = [cold_start(trial, bundle.role) for bundle in summary.bundles]
-    return [*bundle_rows(summary), *([Row("cold start", tuple(map(_cold, starts)))] if any(starts) else [])]
+    memories = tuple(_memory(trial, bundle.role) for bundle in summary.bundles)
+    parts = [Row("memory, each figure", memories)] if any(memories) else []
+    return [*bundle_rows(summary), *parts, *([Row("cold start", tuple(map(_cold, starts)))] if any(starts) else [])]
+
+
+def _memory(trial: Trial, bundle: str) -> str:
+    """Return each figure of memory by its own name, the median over the memory runs; what was not told is left out."""
+    found = [run.result.memory for run in trial.of("memory", bundle) if run.result and run.result.memory]
+    measure = found[0].measure if found else ""
+    names = {
+        "peak_load": f"{measure} while loading",
+        "peak_inference": f"{measure} while inferring",
+        "rss": "RSS after",
+        "pss": "PSS after",
+        "swapped": "swapped out",
+        "cgroup_peak": "peak of its control group",
+        "system_peak_delta": "rise of the whole machine",
+    }
+    told = {name: [v for one in found if (v := getattr(one, key)) is not None] for key, name in names.items()}
+    return ", ".join(f"{name} {show(statistics.median(values), 'bytes')}" for name, values in told.items() if values)
 
 
 def _cold(found: ColdStart | None) -> str:

@@ -96,3 +96,11 @@ def test_json_has_no_bare_infinity(maker):
     trial = maker.solos(1, n=64).trial()
     trial.bundles["candidate"].parity["sqnr_db"] = float("inf")
     json.loads(as_json(None, trial), parse_constant=lambda name: pytest.fail(name))
+
+
+def test_each_figure_of_memory_has_its_own_name(maker):
+    for peak in (1_000_000, 3_000_000, 2_000_000):
+        maker.memory(peak)
+    text = markdown(None, maker.solos(3).trial(baseline=False))
+    told = "VmHWM while loading 2.00 MB, VmHWM while inferring 2.00 MB, PSS after 1.00 MB"
+    assert f"| memory, each figure | {told} |" in text
