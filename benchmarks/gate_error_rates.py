@@ -1,6 +1,7 @@
 """How often is the gate wrong, and how many runs does it take? On simulated and recorded devices, beside other rules.
 
     python benchmarks/gate_error_rates.py --repetitions 200 --plots benchmarks/plots > tables.md
+    python benchmarks/gate_error_rates.py --only "run sd 3 %" --repetitions 800 --seed 1    # more gates of one row
 
 Each repetition is a live gate: it makes the runs that `runs_wanted` asks for, until nothing is wanted, and is judged by
 `judge`; no rule is written down here again. gate_devices.py tells what the simulated devices do, gate_rivals.py the
@@ -42,6 +43,7 @@ CELLS = Path("build/gate-error-rates.json")
 OUTCOMES = ("FAIL", "PASS", "INCONCLUSIVE", "INVALID")
 DEFAULT, FINE = (0.01, 0.05), (0.005, 0.02)  # ignore, margin
 EFFECTS = {DEFAULT: (0.0, 0.01, 0.02, 0.03, 0.05), FINE: (0.0, 0.005, 0.01, 0.02)}
+SEED = 2026
 SOLOS = 5  # of each side before the duets, as the default plan makes them: the duets are checked against them
 MORE = 5  # times the repetitions for the effects that the goals are about
 Maker = Callable[[list[Run], int], None]
@@ -131,8 +133,8 @@ def _abba(data: dict[str, Floats], effect: float) -> list[Callable[[int], list[R
 class Cells:
     """Results by name, kept on disk as soon as they are there."""
 
-    def __init__(self, path: Path, repetitions: int) -> None:
-        self.path, self.repetitions = path, repetitions
+    def __init__(self, path: Path, repetitions: int, seed: int = SEED) -> None:
+        self.path, self.repetitions, self.seed = path, repetitions, seed
         self.kept: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
 
     def gate(self, device: Device, way: str, rule: tuple[float, float], effect: float) -> dict[str, float]:
@@ -141,17 +143,18 @@ class Cells:
         count = self.repetitions * (MORE if a_goal else 1)
 
         def compute() -> dict[str, float]:
-            rng = np.random.default_rng(2026)
+            rng = np.random.default_rng(self.seed)
             found = [simulated(device, way, rule, effect, rng) for _ in range(count)]
             return summary(Counter(o for o, _ in found), [runs for _, runs in found])
 
-        return self._of(f"{RULE} {device} {way} {rule} {effect} {count}", compute)
+        seeded = "" if self.seed == SEED else f" seed {self.seed}"
+        return self._of(f"{RULE} {device} {way} {rule} {effect} {count}{seeded}", compute)
 
     def rival(self, name: str, device: Device, effect: float) -> float:
         """Return the share of fails in %."""
 
         def compute() -> float:
-            rng = np.random.default_rng(2026)
+            rng = np.random.default_rng(SEED)
             return 100 * float(np.mean([rivals.simulated(name, device, rng, effect) for _ in range(self.repetitions)]))
 
         return float(self._of(f"{name} {device} {effect} {self.repetitions}", compute))
@@ -176,14 +179,14 @@ def text(found: dict[str, float]) -> str:
     return " / ".join(f"{found[o]:.1f}" for o in OUTCOMES) + f", {found['runs']:.0f}"
 
 
-def error_rates(cells: Cells, way: str, rule: tuple[float, float]) -> Iterator[str]:
-    """Yield the table of a way of comparing and a rule."""
+def error_rates(cells: Cells, way: str, rule: tuple[float, float], only: str = "") -> Iterator[str]:
+    """Yield the table of a way of comparing and a rule; ``only`` names the one device to try."""
     effects = EFFECTS[rule]
     yield (
         f"| {way}, ignore {rule[0]:.1%}, margin {rule[1]:.0%} | " + " | ".join(f"true {e:+.1%}" for e in effects) + " |"
     )
     yield "|" + "---|" * (len(effects) + 1)
-    for device in devices_of(way):
+    for device in [each for each in devices_of(way) if only in ("", each.name)]:
         yield f"| {device.name} | " + " | ".join(text(cells.gate(device, way, rule, e)) for e in effects) + " |"
 
 
@@ -252,17 +255,21 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=200)
     parser.add_argument("--cells", type=Path, default=CELLS)
     parser.add_argument("--plots", type=Path)
+    parser.add_argument("--only", default="", help="name of the one device, for its rows alone")
+    parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()
     started = time.monotonic()
-    cells = Cells(options.cells, options.repetitions)
+    cells = Cells(options.cells, options.repetitions, options.seed)
     print(
         f"FAIL / PASS / INCONCLUSIVE / INVALID in % of {options.repetitions} gates ({MORE} times as many at the goals),"
     )
     print("then the mean number of runs, solo runs included.\n")
     for way, rule in (("separate pairs", DEFAULT), ("duets", DEFAULT), ("duets", FINE)):
-        for line in error_rates(cells, way, rule):
+        for line in error_rates(cells, way, rule, options.only):
             print(line, flush=True)
         print()
+    if options.only:
+        return
     print(f"A device that says that it throttled, at +5 %: {text(cells.gate(THROTTLED, 'duets', DEFAULT, 0.05))}\n")
     for lines in (beside_rivals(cells), on_recorded(load())):
         for line in lines:
