@@ -45,6 +45,7 @@ def _beside_host_program(execute: Execute, request: RunRequest, device: Device) 
     with HostProgram(command_of(device.meter)) as program:
         program.wait_for_readings(FIRST_READING_S)
         result = execute(request)
+        program.wait_for_another(FIRST_READING_S)
     times, powers = in_order(program.readings)
     trace = PowerTrace(channels=("power",), clock="host", t_ns=tuple(times), power_uw=(tuple(powers),))
     if program.problem:

@@ -116,6 +116,15 @@ class HostProgram:
                 raise HarnessError(f"the meter's program {self.argv[0]} gives no readings; it said: {said}")
             time.sleep(0.01)
 
+    def wait_for_another(self, seconds: float) -> None:
+        """Wait for a reading from after now, as the last window's end lies between two; no longer than ``seconds``.
+
+        It is the second that comes: the first may have been on its way.
+        """
+        until, had = time.monotonic() + seconds, len(self.readings)
+        while len(self.readings) < had + 2 and self._process.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:

@@ -304,6 +304,18 @@ def _now() -> int:
     return time.monotonic_ns() + 77 * S
 
 
+def test_the_reading_after_a_run_is_waited_for() -> None:
+    """A slow meter's next reading comes after the run has ended; a program that has ended gives none."""
+    argv = [sys.executable, "-c", "import time\nfor i in range(4): print(i, 1.0, flush=True); time.sleep(0.3)"]
+    with external.HostProgram(argv) as program:
+        program.wait_for_readings(20)
+        program.wait_for_another(20)
+        assert len(program.readings) >= 3
+        program.wait_for_another(20)
+        program.wait_for_another(20)
+        assert len(program.readings) == 4
+
+
 def test_a_meter_that_gives_nothing_ends_the_trial_before_anything_is_measured(
     metered: Callable[..., Device], make_bundle
 ) -> None:
