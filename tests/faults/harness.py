@@ -150,9 +150,12 @@ def _recover(world: World, bundles: dict[str, Path], out: Path, outcome: Outcome
     while time.monotonic() - began < RECOVERY_S:
         outcome.attempts += 1
         resume = out.with_name(f"{out.name}.journal").exists()
-        if not resume and _finished(out):
+        finished = not resume and _finished(out)
+        if finished and not _left(world):
             break
-        host = start(world.device, bundles, out, resume=resume, environment=world.environment)
+        # What a fault kept a host from cleaning, as a folder that can't be written to does, the next contact cleans.
+        into = out.with_name("next.json") if finished else out
+        host = start(world.device, bundles, into, resume=resume, environment=world.environment)
         if not host.wait(time.monotonic() + DEADLINE_S):
             outcome.violations.append("the recovery hung")
             host.kill()
@@ -178,8 +181,7 @@ def _look_at_the_end(world: World, out: Path, outcome: Outcome) -> None:
     if not _finished(out):
         outcome.violations.append("the trial was never finished")
     _look_for_lost_runs(out, outcome)
-    left = sorted(set(world.shell(f"ls -A {world.root} 2>/dev/null || true").split()) - {"blobs"})
-    if left:
+    if left := _left(world):
         outcome.violations.append(f"left on the device: {', '.join(left)}")
     blobs = world.shell(f"ls -A {world.root}/blobs 2>/dev/null || true").split()
     if strange := [name for name in blobs if len(name) != 64 and ".part" not in name]:
@@ -188,6 +190,10 @@ def _look_at_the_end(world: World, out: Path, outcome: Outcome) -> None:
         outcome.violations.append("a stray process at the end")
     if (knob := world.shell(f"cat {world.knob}").strip()) != SLOW:
         outcome.violations.append(f"the setting was left at {knob!r}")
+
+
+def _left(world: World) -> list[str]:
+    return sorted(set(world.shell(f"ls -A {world.root} 2>/dev/null || true").split()) - {"blobs"})
 
 
 def _look_for_lost_runs(out: Path, outcome: Outcome) -> None:
