@@ -7,11 +7,16 @@ that was cut short goes through the shell's input. Either way it is hashed and r
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Self
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Self
 
 from seatrial_targets.errors import (
     AuthenticationError,
@@ -24,6 +29,7 @@ from seatrial_targets.errors import (
 
 from ..deadline import Deadline
 from . import pipes, shell
+from .base import Progress
 from .remote import ShellTransport, Upload
 from .shell import MarkedStream, last_words
 
@@ -83,6 +89,13 @@ class AdbTransport(ShellTransport):
         state = _states(self._adb, deadline).get(self._serial, "gone") if streams[1].code is None else "device"
         return words if state == "device" else f"{words}; adb now calls the device '{state}'"
 
+    def _push(
+        self, source: Path, remote: str, digest: str, mode: str, deadline: Deadline, progress: Progress | None
+    ) -> int:
+        # `adb push` takes no lock on the device, as our script does. Its server is this machine's, and so is this lock.
+        with _alone(f"{self._serial} {remote}", deadline):
+            return super()._push(source, remote, digest, mode, deadline, progress)
+
     def _store(self, upload: Upload, names: tuple[str, str, str, str], deadline: Deadline) -> tuple[int, bytes]:
         if upload.offset or not upload.total:
             return super()._store(upload, names, deadline)
@@ -104,6 +117,26 @@ class AdbTransport(ShellTransport):
 
     def close(self) -> None:
         """Nothing to release: adb's server keeps the connection, for everybody."""
+
+
+@contextmanager
+def _alone(what: str, deadline: Deadline) -> Iterator[None]:
+    """Hold a lock of this machine's user on ``what``. Raises DeadlineError when others hold it for too long."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "seatrial" / "adb"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / hashlib.sha256(what.encode()).hexdigest()[:32]).open("w") as file:
+        while not _locked(file):
+            deadline.check(f"waiting for another push to {what}")
+            time.sleep(0.05)
+        yield
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def serial_of(device: Device) -> str | None:
