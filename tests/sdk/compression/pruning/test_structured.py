@@ -357,7 +357,7 @@ def test_until_a_latency_measured_on_this_machine(own_home: Path, tmp_path: Path
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 64, 3), nn.ReLU(), nn.Conv2d(64, 8, 3)).eval()
     image = torch.randn(1, 3, 64, 64)
-    plan = {"solo_runs": 5, "solo_iterations": 12, "memory_runs": 0, "energy_runs": 0}
+    plan = {"solo_runs": 5, "solo_iterations": 12, "memory_runs": 0, "energy_runs": 0, "warmup_max_ns": 300_000_000}
     made = seatrial.compress(
         ModelSource(net, image),
         [Prune(until=Goal(latency=0.5))],
