@@ -102,7 +102,10 @@ class World(ABC):
 
     def _fill(self, number: int) -> Callable[[], None]:
         self.shell(f"head -c 100000000 /dev/zero > {self.space}/fill 2>/dev/null || true")
-        return lambda: self.shell(f"rm -f {self.space}/fill") and None
+        return self._empty
+
+    def _empty(self) -> None:
+        self.shell(f"rm -f {self.space}/fill")
 
     def _read_only(self, number: int) -> Callable[[], None]:
         self.shell(f"[ ! -d {self.root} ] || chown 12345 {self.root}; [ ! -d {self.root} ] || chmod 555 {self.root}")
@@ -152,6 +155,11 @@ class LocalWorld(World):
 
     def shell(self, command: str) -> str:
         return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
+
+    def _empty(self) -> None:
+        """It may be read-only at the same time: then it is writable for a moment."""
+        fill, mount = f"{self.space}/fill", "mount -o remount"
+        self.shell(f"rm -f {fill} || {{ {mount},rw {self.space} && rm -f {fill}; {mount},ro {self.space} || true; }}")
 
     def _read_only(self, number: int) -> Callable[[], None]:
         subprocess.run(["mount", "-o", "remount,ro", self.space], check=False, capture_output=True)
