@@ -129,7 +129,7 @@ class World(ABC):
         blob = f"{self.root}/blobs/{sha256_file(AGENT) if AGENT else ''}"
         script = f"#!/bin/sh\ntoken=$(sed -n 's/^token //p' \"$1\")\n{HOSTILE[number % len(HOSTILE)]}\n"
         make = f"printf %s {shlex.quote(script)} > {blob}.x && chmod 755 {blob}.x && mv -f {blob}.x {blob}"
-        self.shell(f"[ ! -e {blob} ] || {{ {make}; }} 2>/dev/null || true")
+        self.shell(f"[ ! -e {blob} ] || {{ {make}; }} 2>/dev/null || rm -f {blob}.x")  # on a disk that is full
         return lambda: None  # the next session finds out by itself
 
 
