@@ -64,6 +64,7 @@ class CoreMLExporter:
             converted = convert(source, known, features, target, log, on_progress, Path(temporary))
             files = package_files(converted.model, _metadata(source))
             folder = write_package(files, Path(temporary))
+            on_progress("read the package back")
             examples = example_arrays(source)
             artifact = PackageArtifact(folder, features, plan, examples, reference.run(examples))
             agreement = agree(source, program, plan, target, reference, artifact, on_progress)
