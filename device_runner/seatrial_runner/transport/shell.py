@@ -66,7 +66,7 @@ exec 9>>"$part"
 if command -v flock >/dev/null 2>&1; then flock -n 9 9>&9 || finish 5; fi
 if [ -e /proc/self/fd/9 ]; then [ /proc/self/fd/9 -ef "$part" ] || finish 5; fi
 [ "$offset" -ne 0 ] || : >"$part"
-[ "$(wc -c <"$part")" -eq "$offset" ] || finish 5
+[ "$(wc -c <"$part")" -eq "$offset" ] || { [ -s "$part" ] || rm -f "$part"; finish 5; }
 if command -v timeout >/dev/null 2>&1; then set -- timeout -s KILL "$limit" cat; else set -- cat; fi
 "$@" >&9 || { rm -f "$part"; finish 1; }
 [ "$(wc -c <"$part")" -eq "$total" ] || finish 2
