@@ -110,6 +110,7 @@ class _Lines:
         self.starts = [0, *(match.end() for match in re.finditer(r"\r\n|\r|\n", text))]
 
     def at(self, index: int) -> Position:
+        """Return the position of the character at ``index``; outside of the text it is that of the nearer end."""
         index = max(0, min(index, self.length))
         line = bisect.bisect_right(self.starts, index)
         return Position(self.source, line, index - self.starts[line - 1] + 1)
@@ -200,6 +201,7 @@ class _Reader:
         self.open: set[int] = set()
 
     def document(self, root: yaml.Node) -> Document:
+        """Return the whole file; one that can not be read to its end has no data, and a problem that says why."""
         try:
             data = self.read(root, ())
         except _StopError as stop:
@@ -209,6 +211,7 @@ class _Reader:
         return Document(data, self.keys, self.values, tuple(self.problems))
 
     def read(self, node: yaml.Node, path: Path) -> Any:
+        """Return the plain value of a node; raise _StopError when the file is endless, or deep beyond measure."""
         start = node.start_mark.index
         self.nodes += 1
         if self.nodes > MAX_NODES:
@@ -228,6 +231,7 @@ class _Reader:
         return value
 
     def kind(self, node: yaml.Node) -> Callable[[Any, Path], Any]:
+        """Return what reads a node of this kind."""
         if isinstance(node, yaml.MappingNode):
             return self.mapping
         return self.sequence if isinstance(node, yaml.SequenceNode) else self.scalar
@@ -236,6 +240,7 @@ class _Reader:
         return {key: self.read(value, (*path, key)) for key, value in self.entries(node, path)}
 
     def entries(self, node: yaml.MappingNode, path: Path) -> Iterator[tuple[str, yaml.Node]]:
+        """Yield the keys that are text and stand there for the first time; note the others as problems."""
         seen: dict[str, Position] = {}
         for key_node, value in node.value:
             start = key_node.start_mark.index
@@ -252,6 +257,7 @@ class _Reader:
         return [self.read(item, (*path, index)) for index, item in enumerate(node.value)]
 
     def scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
+        """Return a scalar as YAML 1.2's core schema has it: text in quotes stays text."""
         text, start = node.value, node.start_mark.index
         if any("\ud800" <= char <= "\udfff" or (char < " " and char not in "\t\n") for char in text):
             return self.wrong(start, path, "the text holds a control character or half a character")
@@ -267,4 +273,5 @@ class _Reader:
         return text
 
     def wrong(self, index: int, path: Path, text: str) -> None:
+        """Note a problem; returns None, the value of what is wrong."""
         self.problems.append(Problem(self.lines.at(index), key_name(path), text))

@@ -104,9 +104,11 @@ class _Plot:
         self.chart, self.width, self.height = chart, width, height
 
     def x(self, value: float) -> float:
+        """Return the pixel from the left."""
         return _short(self._within(self.chart.x.place(value)) * self.width)
 
     def y(self, value: float) -> float:
+        """Return the pixel from the top."""
         return _short((1 - self._within(self.chart.y.place(value))) * self.height)
 
     @staticmethod

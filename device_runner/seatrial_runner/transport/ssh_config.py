@@ -109,6 +109,7 @@ class _Config:
             raise UserError(f"{path}: {error}") from error
 
     def lookup(self, name: str) -> dict[str, Any]:
+        """Return what the file says of a host; raise UserError where that can't be worked out."""
         from paramiko.ssh_exception import CouldNotCanonicalize
 
         try:

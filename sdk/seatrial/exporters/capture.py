@@ -183,10 +183,12 @@ def _check_random(model: onnx.ModelProto) -> None:
 
 
 def keep_error(error: BaseException, log: Path | None, said: str = "") -> None:
+    """Write the traceback of ``error`` to ``log``, if one was asked for, and after it what else was ``said``."""
     if log is not None:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("".join(traceback.format_exception(error)) + said, encoding="utf-8")
 
 
 def see_log(log: Path | None) -> str:
+    """Return the end of a message that says where the whole error is, or how it can be kept."""
     return f"; the whole error is in {log}" if log is not None else "; --log FILE keeps the whole error"

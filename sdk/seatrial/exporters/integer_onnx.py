@@ -78,6 +78,7 @@ class Lookup:
         self.refresh()
 
     def refresh(self) -> None:
+        """Find constants by name, and makers and readers of each value, anew."""
         self.constants = {each.name: each for each in self.graph.initializer}
         self.maker = {output: node for node in self.graph.node for output in node.output}
         self.readers: dict[str, list[Any]] = {}
@@ -86,6 +87,7 @@ class Lookup:
                 self.readers.setdefault(name, []).append(node)
 
     def value(self, name: str) -> Any:
+        """Return a constant as an array."""
         import onnx
 
         return onnx.numpy_helper.to_array(self.constants[name])
@@ -100,6 +102,7 @@ class Lookup:
         return name
 
     def of(self, kind: str) -> Iterator[Any]:
+        """Yield the nodes of one operator, as they were at the first step: the graph may be changed meanwhile."""
         return (node for node in list(self.graph.node) if node.op_type == kind)
 
 

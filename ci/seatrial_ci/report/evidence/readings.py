@@ -16,6 +16,7 @@ class _Found:
     clocks: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     def done(self) -> Readings:
+        """Return all that was found, in the order of time."""
         return Readings(_ordered(self.temperatures), _ordered(self.clocks))
 
 

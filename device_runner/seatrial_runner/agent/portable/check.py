@@ -11,6 +11,7 @@ from .job import Tensor
 
 
 def distance(got: float, want: float) -> float:
+    """Return how far apart two values are: 0 where both are NaN or the same infinity, infinite where one alone is."""
     if math.isfinite(got) and math.isfinite(want):
         return abs(got - want)
     return 0.0 if got == want or (got != got and want != want) else math.inf
@@ -37,6 +38,7 @@ def compare(tensor: Tensor, output: bytes, golden: memoryview) -> dict[str, Any]
 
 
 def argmax(values: tuple[float, ...]) -> int:
+    """Return the index of the highest value, the first of equals; NaN is never the highest."""
     top, highest = 0, -math.inf
     for index, value in enumerate(values):
         if value > highest:

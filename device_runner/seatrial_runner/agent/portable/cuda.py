@@ -10,8 +10,9 @@ import ctypes
 import functools
 import glob
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from .failure import fail
 
@@ -31,7 +32,72 @@ _PLACES = (
 _NAMES = ("libcudart.so", "libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0")
 
 
-class Cudart:
+class Cuda(ABC):
+    """A way to CUDA. Sizes are in bytes; handles are integers that stay valid as long as the process."""
+
+    graphs: bool
+    name: str
+    version: str
+    path: str  # of the library, where one was opened by its path
+
+    @abstractmethod
+    def device(self) -> dict[str, Any]:
+        """Return the GPU's name, compute capability and number of multiprocessors."""
+
+    @abstractmethod
+    def schedule(self, flags: int) -> None:
+        """Choose how the CPU waits for the GPU: SPIN or BLOCKING. Before anything else that needs the GPU."""
+
+    @abstractmethod
+    def device_memory(self, size: int) -> int:
+        """Return the address of new memory on the GPU, of one byte at least."""
+
+    @abstractmethod
+    def host_memory(self, size: int) -> int:
+        """Return the address of new pinned memory: the GPU copies from it without the CPU's help."""
+
+    @abstractmethod
+    def copy(self, to: int, source: int, size: int, kind: int, stream: int) -> None:
+        """Queue a copy TO_DEVICE or TO_HOST; the memory of the host is one that `host_memory` made."""
+
+    @abstractmethod
+    def stream(self) -> int:
+        """Return a new stream that does not wait for the default one."""
+
+    @abstractmethod
+    def synchronize(self, stream: int) -> None:
+        """Wait until all that was queued in the stream is done."""
+
+    @abstractmethod
+    def event(self, blocking: bool) -> int:
+        """Return a new event that keeps its time; who waits for a ``blocking`` one sleeps instead of spinning."""
+
+    @abstractmethod
+    def record(self, event: int, stream: int) -> None:
+        """Queue the event: its time is when the GPU gets there."""
+
+    @abstractmethod
+    def elapsed_ms(self, start: int, end: int) -> float:
+        """Return the time between two events that have passed, in ms of the GPU's clock."""
+
+    @abstractmethod
+    def bound(self, method: str, *handles: int) -> Callable[[], int]:
+        """Return ``method`` with its handles as one call that costs little and returns CUDA's error, or 0."""
+
+    def begin_capture(self, stream: int) -> None:
+        """From now on what is queued in the stream is only noted; where ``graphs`` is true."""
+        fail("device_error", f"{self.name} captures no graphs")
+
+    def end_capture(self, stream: int) -> int:
+        """Return what was noted as a graph that can be launched."""
+        fail("device_error", f"{self.name} captures no graphs")
+
+    def launch(self, graph: int, stream: int) -> None:
+        """Queue a whole graph."""
+        fail("device_error", f"{self.name} captures no graphs")
+
+
+class Cudart(Cuda):
     """libcudart by ctypes."""
 
     graphs = True
@@ -45,6 +111,7 @@ class Cudart:
         self.path = path
 
     def call(self, name: str, *arguments: Any, doing: str = "") -> None:
+        """Call a function of libcudart; ``doing`` is what its error is told of, instead of its name."""
         code = getattr(self.library, name)(*arguments)
         if code:
             self.library.cudaGetErrorString.restype = ctypes.c_char_p
@@ -57,7 +124,6 @@ class Cudart:
         return handle.value or 0
 
     def device(self) -> dict[str, Any]:
-        """Return the GPU's name, compute capability and number of multiprocessors."""
         found = ctypes.create_string_buffer(16384)  # cudaDeviceProp: its size varies, its name comes first
         self.call("cudaGetDeviceProperties", found, ctypes.c_int(0))
         major, minor, sms = (self._attribute(number) for number in _ATTRIBUTES)
@@ -75,7 +141,6 @@ class Cudart:
         return self._made("cudaMalloc", ctypes.c_size_t(max(1, size)))
 
     def host_memory(self, size: int) -> int:
-        """Pinned: the GPU copies from it without the CPU's help."""
         return self._made("cudaHostAlloc", ctypes.c_size_t(max(1, size)), ctypes.c_uint(0))
 
     def copy(self, to: int, source: int, size: int, kind: int, stream: int) -> None:
@@ -104,7 +169,6 @@ class Cudart:
         self.call("cudaStreamBeginCapture", *_pointers(stream), ctypes.c_int(_THREAD_LOCAL))
 
     def end_capture(self, stream: int) -> int:
-        """Return a graph that can be launched."""
         graph = ctypes.c_void_p()
         self.call("cudaStreamEndCapture", *_pointers(stream), ctypes.byref(graph))
         # The one with this name has had the same arguments from 11.4 to 13; cudaGraphInstantiate has not.
@@ -114,12 +178,11 @@ class Cudart:
         self.call("cudaGraphLaunch", *_pointers(graph, stream))
 
     def bound(self, method: str, *handles: int) -> Callable[[], int]:
-        """Return ``method`` with its handles as one call that costs little and returns CUDA's error, or 0."""
         names = {"record": "cudaEventRecord", "launch": "cudaGraphLaunch", "synchronize": "cudaStreamSynchronize"}
         return functools.partial(getattr(self.library, names[method]), *_pointers(*handles))
 
 
-class CudaPython:
+class CudaPython(Cuda):
     """The package cuda-python (cuda.bindings), whose functions return their error first."""
 
     graphs = True
@@ -131,6 +194,7 @@ class CudaPython:
         self.version = f"{version // 1000}.{version % 1000 // 10}"
 
     def call(self, name: str, *arguments: Any, doing: str = "") -> Any:
+        """Call a function of cuda-python, return its one value or None; ``doing`` as in `Cudart.call`."""
         code, *values = getattr(self.runtime, name)(*arguments)
         if int(code):
             _, words = self.runtime.cudaGetErrorString(code)
@@ -139,7 +203,6 @@ class CudaPython:
         return values[0] if values else None
 
     def device(self) -> dict[str, Any]:
-        """Return the GPU's name, compute capability and number of multiprocessors."""
         found = self.call("cudaGetDeviceProperties", 0)
         name = found.name.decode("utf-8", "replace") if isinstance(found.name, bytes) else str(found.name)
         return {
@@ -189,7 +252,7 @@ class CudaPython:
         return _quietly(getattr(self, method), handles)
 
 
-class PyCuda:
+class PyCuda(Cuda):
     """The package pycuda. It captures no graphs that all of its versions have, so queries are launched one by one."""
 
     graphs = False
@@ -206,7 +269,6 @@ class PyCuda:
         self.version = f"{major}.{minor}"
 
     def device(self) -> dict[str, Any]:
-        """Return the GPU's name, compute capability and number of multiprocessors."""
         device = self.context.get_device()
         major, minor = device.compute_capability()
         sms = device.get_attribute(self.driver.device_attribute.MULTIPROCESSOR_COUNT)
@@ -268,7 +330,7 @@ def _pointers(*handles: int) -> list[ctypes.c_void_p]:
     return [ctypes.c_void_p(handle) for handle in handles]
 
 
-def open_cuda(wanted: str) -> Any:
+def open_cuda(wanted: str) -> Cuda:
     """Return the way to CUDA: ``wanted`` is a path of libcudart, "cuda-python", "pycuda", or "auto" for the first."""
     if wanted not in ("auto", "cuda-python", "pycuda"):
         return Cudart(ctypes.CDLL(os.fspath(wanted)), wanted) if os.path.exists(wanted) else _absent(wanted)
@@ -279,11 +341,11 @@ def open_cuda(wanted: str) -> Any:
     fail("device_error", f"no way to CUDA ({wanted}): there is no libcudart.so, no package cuda-python, no pycuda")
 
 
-def _absent(path: str) -> Any:
+def _absent(path: str) -> NoReturn:
     fail("device_error", f"there is no {path}, which was to be libcudart")
 
 
-def _cudart() -> Any:
+def _cudart() -> Cuda | None:
     candidates = [*_NAMES, *(path for pattern in _PLACES for path in sorted(glob.glob(pattern)))]
     for candidate in candidates:
         try:
@@ -294,7 +356,7 @@ def _cudart() -> Any:
     return None
 
 
-def _cuda_python() -> Any:
+def _cuda_python() -> Cuda | None:
     try:
         from cuda.bindings import runtime
     except ImportError:
@@ -305,7 +367,7 @@ def _cuda_python() -> Any:
     return CudaPython(runtime)
 
 
-def _pycuda() -> Any:
+def _pycuda() -> Cuda | None:
     try:
         import pycuda.driver
     except ImportError:

@@ -29,6 +29,7 @@ def evaluate(job: Job, runtime: Runtime, out: Stdout) -> None:
 
 
 def one_sample(arm: Arm, runtime: Runtime, fetches: list[Any]) -> None:
+    """Run one sample; note its wall time in ns and write its outputs."""
     begin = time.monotonic_ns()
     runtime.infer(arm)
     arm.wall_ns[arm.samples] = time.monotonic_ns() - begin
@@ -46,6 +47,7 @@ def fill(tensor: Tensor, feed: Any) -> None:
 
 
 def open_feed(path: bytes, tensor: Tensor, samples: int) -> Any:
+    """Open a file of raw samples; fail with device_error when its length is not that of ``samples`` of them."""
     wanted = tensor.count * tensor.size * samples
     try:
         feed = open(path, "rb")  # noqa: SIM115 - read sample by sample
@@ -58,6 +60,7 @@ def open_feed(path: bytes, tensor: Tensor, samples: int) -> Any:
 
 
 def open_fetch(path: bytes) -> Any:
+    """Open a new file for raw outputs that its owner alone can read."""
     try:
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
     except OSError as error:
@@ -65,6 +68,7 @@ def open_fetch(path: bytes) -> Any:
 
 
 def written(path: bytes, write: Any, *data: bytes) -> None:
+    """Call ``write``; what the device's file system refuses is a device_error that names ``path``."""
     try:
         write(*data)
     except OSError as error:

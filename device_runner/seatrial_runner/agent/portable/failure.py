@@ -14,8 +14,10 @@ class AgentFailureError(Exception):
 
 
 def fail(kind: str, message: str) -> NoReturn:
+    """Raise AgentFailureError: ``kind`` is device_error, user_error or harness_error."""
     raise AgentFailureError(kind, message)
 
 
 def text(raw: bytes) -> str:
+    """Return bytes of unknown origin as text that can always be printed."""
     return raw.decode("utf-8", "replace")

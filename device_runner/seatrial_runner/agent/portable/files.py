@@ -9,6 +9,7 @@ from .failure import fail, text
 
 
 def read_file(path: bytes, limit: int) -> bytes:
+    """Return the content of a regular file of at most ``limit`` bytes; anything else is a device_error."""
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())

@@ -81,6 +81,7 @@ class Job:
         return self.number[key.encode()]
 
     def read(self, path: str) -> None:
+        """Take all that the job file at ``path`` says; one that does not close with 'end' was not sent whole."""
         raw = read_file(path.encode(), 4 << 20)
         lines = (raw[:-1] if raw.endswith(b"\n") else raw).split(b"\n")
         if lines[0] != b"seatrial-job 2":
@@ -180,18 +181,21 @@ class Job:
 
 
 def integer(digits: bytes, low: int, high: int) -> int:
+    """Return an integer written in ASCII digits, from ``low`` to ``high``; raise ValueError otherwise."""
     if not re.fullmatch(rb"-?[0-9]{1,19}", digits) or not low <= int(digits) <= high:
         raise ValueError(f"{text(digits[:64])!r} is not an integer from {low} to {high}")
     return int(digits)
 
 
 def one_of(value: bytes, known: tuple[bytes, ...]) -> bytes:
+    """Return ``value`` when it is one of the values that its key may have; raise ValueError otherwise."""
     if value not in known:
         raise ValueError(f"{text(value[:64])!r} is not one of the values of its key")
     return value
 
 
 def parse_tensor(rest: bytes, is_output: bool) -> Tensor:
+    """Parse ``DTYPE DIMS PATH NAME``, for an output ``DTYPE DIMS PATH TOLERANCE NAME``; only a name has blanks."""
     dtype, dims, path, tail = rest.split(b" ", 3)
     tolerance = 0.0
     if is_output:

@@ -239,6 +239,7 @@ class Averages:
         self.seen = self.agreeing = 0
 
     def update(self, took_ns: int) -> None:
+        """Take in one inference, in ns."""
         sample = took_ns + 1.0
         self.fast = _FAST * sample + (1 - _FAST) * self.fast if self.seen else sample
         self.slow = _SLOW * sample + (1 - _SLOW) * self.slow if self.seen else sample
@@ -246,6 +247,7 @@ class Averages:
         self.agreeing = self.agreeing + 1 if abs(self.fast / self.slow - 1) < _AGREEMENT else 0
 
     def agree(self, iterations: int) -> bool:
+        """Return whether the averages have agreed for long enough, after at least ``iterations`` inferences."""
         return self.seen >= iterations and self.agreeing >= min(iterations, _MOST_AGREEING)
 
 
@@ -266,6 +268,7 @@ def explain(check: dict[str, Any], count: int) -> None:
 
 
 def progress(line: str) -> None:
+    """Tell the host, on stderr, what is done now."""
     print(f"seatrial-agent: {line}", file=sys.stderr, flush=True)
 
 

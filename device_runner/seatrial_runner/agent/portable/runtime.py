@@ -77,6 +77,7 @@ class Runtime:
         return get()
 
     def function(self, name: str, *types: Any, returns: Any = ctypes.c_void_p) -> Any:
+        """Return a function of ONNX Runtime's table of C functions, callable with arguments of ``types``."""
         return ctypes.CFUNCTYPE(returns, *types)(self.table[INDEX[name]])
 
     def call(self, name: str, *arguments: Any, kind: str = "device_error", doing: str = "") -> None:
@@ -90,6 +91,7 @@ class Runtime:
             self.explain(status, kind, doing or name)
 
     def explain(self, status: int, kind: str, doing: str) -> NoReturn:
+        """Fail with ONNX Runtime's own message of an OrtStatus."""
         message = self.function("GetErrorMessage", ctypes.c_void_p, returns=ctypes.c_char_p)(status)
         fail(kind, f"{doing}: {text(message)}")
 
@@ -114,6 +116,7 @@ class Runtime:
         self.allocator = self.create("GetAllocatorWithDefaultOptions")
 
     def add_provider(self, options: ctypes.c_void_p, name: bytes, settings: list[tuple[bytes, bytes]]) -> None:
+        """Append an execution provider; one that this build lacks, or an option it refuses, is a user_error."""
         names, count = ctypes.POINTER(ctypes.c_char_p)(), ctypes.c_int()
         self.call("GetAvailableProviders", ctypes.byref(names), ctypes.byref(count))
         known = [names[i] or b"" for i in range(count.value)]
@@ -150,6 +153,7 @@ class Runtime:
             self.explain(status, "user_error", text(short))
 
     def session_options(self, arm: Arm) -> ctypes.c_void_p:
+        """Return new session options of one arm: threads, optimization, config entries, providers."""
         options = self.create("CreateSessionOptions")
         self.call("SetSessionGraphOptimizationLevel", options, ctypes.c_int(arm.optimization))
         config = list(arm.config)
@@ -169,6 +173,7 @@ class Runtime:
         return options
 
     def create_session(self, arm: Arm) -> None:
+        """Load the arm's model; ``arm.session_ns`` is what that alone took."""
         options = self.session_options(arm)
         begin = time.monotonic_ns()
         arm.session = self.create(
@@ -242,6 +247,7 @@ class Runtime:
             fail("user_error", f"the model's {what} '{text(name)}' has shape {shown}, the bundle's {tensor.shape}")
 
     def dtype_and_shape(self, info: ctypes.c_void_p) -> tuple[int, tuple[int, ...]]:
+        """Return the ONNX element type and the shape of a tensor; dimensions that vary are -1."""
         element, rank = ctypes.c_int(), ctypes.c_size_t()
         self.call("GetTensorElementType", info, ctypes.byref(element))
         self.call("GetDimensionsCount", info, ctypes.byref(rank))
@@ -291,14 +297,17 @@ def type_of(argument: Any) -> Any:
 
 
 def fits(model: tuple[int, ...], tensor: Tensor) -> bool:
+    """Return whether ``tensor`` has the model's shape, whose negative dimensions take any length."""
     return len(model) == len(tensor.shape) and all(m < 0 or m == t for m, t in zip(model, tensor.shape))
 
 
 def char_array(tensors: list[Tensor]) -> Any:
+    """Return the tensors' names as a C array of char*."""
     return (ctypes.c_char_p * len(tensors))(*[tensor.name for tensor in tensors])
 
 
 def is_ort_format(path: bytes) -> bool:
+    """Return whether the file is a model of ONNX Runtime's own format, by its identifier 'ORTM' at byte 4."""
     try:
         with open(path, "rb") as file:
             return file.read(8)[4:] == b"ORTM"

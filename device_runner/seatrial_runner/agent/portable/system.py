@@ -35,6 +35,7 @@ class SystemMemory:
 
 
 def used() -> int | None:
+    """Return the machine's memory in use, in bytes; None where /proc/meminfo does not tell it."""
     total, available = proc_bytes("/proc/meminfo", "MemTotal:"), proc_bytes("/proc/meminfo", "MemAvailable:")
     return None if total is None or available is None else total - available
 

@@ -34,6 +34,7 @@ class Trace:
 
     @property
     def ids(self) -> list[str]:
+        """The counters' names, in the order of each reading's values."""
         return [text(name) for name, _ in self.job.counters]
 
     def start(self) -> None:
@@ -43,6 +44,7 @@ class Trace:
             self.thread.start()
 
     def stop(self) -> None:
+        """Take a last reading and end the thread."""
         if self.job.counters:
             self.over.set()
             self.thread.join()
@@ -79,4 +81,5 @@ def read_counter(path: bytes) -> int:
 
 
 def why(error: Exception) -> str:
+    """Return in words why a counter could not be read."""
     return (isinstance(error, OSError) and error.strerror) or "does not hold one integer"

@@ -39,6 +39,7 @@ def numbers(tensorrt: Any) -> tuple[int, ...]:
 
 
 def imported() -> Any:
+    """Return the package tensorrt; without one it is a device_error."""
     try:
         import tensorrt
     except ImportError as error:
@@ -169,6 +170,7 @@ class Runtime:
         return ctypes.string_at(place.host, place.size)
 
     def explain(self, status: int, kind: str, doing: str) -> NoReturn:
+        """Fail with CUDA's error, where ``status`` is one, or else with TensorRT's last words."""
         fail(kind, f"{doing}: {f'CUDA error {status}' if status > 0 else self.words.last()}")
 
     def _matched(self, what: str, names: list[str], given: list[Tensor], engine: Any) -> dict[str, Tensor]:

@@ -25,6 +25,7 @@ class BuildFailedError(Exception):
 
 
 def say(level: str, words: str) -> None:
+    """Print a line as trtexec does: the time, the level (I, W, E) and the words."""
     print(time.strftime("[%m/%d/%Y-%H:%M:%S]"), f"[{level}]", words.replace("\n", " "), flush=True)
 
 
@@ -53,6 +54,7 @@ class Build:
             say("I", "SEATRIAL STAND-IN: no GPU and no TensorRT")
 
     def run(self) -> None:
+        """Build the engine and write it, its timings and its layers; raise BuildFailedError where there is none."""
         trt = self.trt
         trt.init_libnvinfer_plugins(self.logger, "")
         builder = trt.Builder(self.logger)
@@ -172,6 +174,7 @@ def pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def write(path: str, data: bytes) -> None:
+    """Write a file; raise BuildFailedError when it can't be."""
     try:
         with open(path, "wb") as file:
             file.write(data)

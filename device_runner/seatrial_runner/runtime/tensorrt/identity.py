@@ -102,9 +102,11 @@ class _Found:
     values: dict[str, list[str]] = field(default_factory=dict)
 
     def first(self, key: str) -> str:
+        """Return the first value of a key, or ''."""
         return next(iter(self.values.get(key, [])), "")
 
     def package(self, pattern: str) -> str:
+        """Return the version of the first installed package whose whole name matches ``pattern``, or ''."""
         lines = (line.partition(" ") for line in self.values.get("package", []))
         return next((version for name, _, version in lines if re.fullmatch(pattern, name)), "")
 

@@ -103,6 +103,7 @@ class _Reader:
     notes: dict[str, list[str]] = field(default_factory=lambda: {"E": [], "W": []})
 
     def take(self, level: str, text: str) -> None:
+        """Take in one line: its level (F, E, W or I) and its text."""
         if level in "FE":
             self.notes["E"].append(text)
         elif level == "W":

@@ -60,6 +60,7 @@ class _Run:
             self.done_after.setdefault(node, []).append(each)
 
     def computed(self, node: Any) -> list[Any]:
+        """Return the node's value for each batch; those that it reads must have been computed."""
         if node.op == "placeholder":
             return [batch[self.inputs[node]] for batch in self.batches]
         if node.op == "get_attr":
@@ -77,10 +78,12 @@ class _Run:
         self.values[weight] = again
 
     def results(self, node: Any) -> list[list[torch.Tensor]]:
+        """Return the tensors among the node's arguments, for each batch."""
         flat = [torch.utils._pytree.tree_leaves(self._arguments(node, i)[0]) for i in self._indices]
         return [[each for each in leaves if isinstance(each, torch.Tensor)] for leaves in flat]
 
     def drop_unread(self, node: Any) -> None:
+        """Free the values that nobody reads after this node."""
         for each in self.done_after.get(node, ()):
             self.values.pop(each, None)
 
