@@ -23,9 +23,10 @@ Attempt = Callable[[torch.nn.Module, float], Any]
 
 
 class GoalSearch:
-    """Looks for the least amount that meets ``goal``. ``most`` is the largest that there is."""
+    """Looks for the least amount that meets ``goal``. ``most`` is the largest that there is. ``limit``: what the goal
+    comes to, where a part of the model as it is now is not what is meant."""
 
-    def __init__(self, state: CompressionState, goal: Goal, most: float) -> None:
+    def __init__(self, state: CompressionState, goal: Goal, most: float, limit: float | None = None) -> None:
         if goal.metric == "latency" and state.bench is None:
             raise UserError("until latency: needs a device to measure on; give --device NAME and a target")
         self._state, self._goal, self._most = state, goal, most
@@ -33,10 +34,10 @@ class GoalSearch:
         self.before = self._measured(state.module)
         # A part of what the model takes now is a part of its median: noise in its upper end would make the goal easy.
         typical = self.tried[0].get("p50_ns", self.before)
-        self.limit = goal.limit if goal.limit > 1 else goal.limit * typical
+        self.limit = limit or (goal.limit if goal.limit > 1 else goal.limit * typical)
 
-    def least(self, attempt: Attempt) -> float:
-        """Return the amount; ``attempt(module, amount)`` prunes a copy of the model in place.
+    def least(self, attempt: Attempt, low: float = 0.0) -> float:
+        """Return the amount, above ``low``; ``attempt(module, amount)`` prunes a copy of the model in place.
 
         Raises UserError when not even the most meets the goal, or when it is met already.
         """
@@ -45,7 +46,7 @@ class GoalSearch:
                 f"until {self._told(self.limit)}: the model is there already, at {self._told(self.before)}; nothing "
                 "would be pruned"
             )
-        low, high = 0.0, self._most
+        high = max(low, self._most)
         if (reached := self._try(attempt, high)) > self.limit:
             raise UserError(
                 f"until {self._told(self.limit)}: can't be met: with {high:.0%} of the channels gone it is still "

@@ -23,12 +23,15 @@ FILE, WEIGHTS = "rounds.json", "rounds.safetensors"
 
 @dataclass
 class RoundLog:
-    """Rounds that are done, what they removed, and the amount that the whole step shall remove."""
+    """Rounds that are done, what they removed, and the amount that the whole step shall remove; for a goal, the limit
+    that it comes to, and the amount with which the last round meets it."""
 
     folder: Path | None
     done: int = 0
     amount: float | None = None
     edits: list[dict[str, Any]] = field(default_factory=list)
+    limit: float | None = None
+    last: float | None = None
     prepared: bool = False  # the training before the first round is done
 
     @classmethod
@@ -40,7 +43,7 @@ class RoundLog:
         kept = json.loads((folder / FILE).read_text(encoding="utf-8"))
         state.module = replay(state.module, kept["edits"], state.source.inputs)
         load_weights(state.module, folder / kept["weights"])
-        return cls(folder, kept["done"], kept["amount"], kept["edits"], kept["prepared"])
+        return cls(folder, kept["done"], kept["amount"], kept["edits"], kept["limit"], kept["last"], kept["prepared"])
 
     def add(self, edit: dict[str, Any]) -> None:
         """Count what a round removed."""
@@ -49,14 +52,14 @@ class RoundLog:
     def keep(self, state: CompressionState) -> None:
         """Close a round."""
         self.done += 1
-        self._write(state)
+        self.write(state)
 
     def prepare(self, state: CompressionState, settings: Rounds, paths: tuple[str, ...]) -> None:
         """Train with the penalty before the first round, unless that was done."""
         if settings.penalty is not None and not self.prepared:
             self.train(state, settings, paths, "before")
             self.prepared = True
-            self._write(state)
+            self.write(state)
 
     def train(self, state: CompressionState, settings: Rounds, paths: tuple[str, ...], name: str = "") -> None:
         """Train between rounds, where that was asked for; ``paths`` are the parameters that a penalty pulls at.
@@ -75,14 +78,14 @@ class RoundLog:
         with self._own_folder(state, name or f"round-{self.done:02d}"):
             train(state, settings.finetune, objective)
 
-    def _write(self, state: CompressionState) -> None:
-        """Weights first, so that what the log names is always there."""
+    def write(self, state: CompressionState) -> None:
+        """Keep all of it in the folder; weights first, so that what the log names is always there."""
         if self.folder is None:
             return
         name = f"{self.done:02d}-{WEIGHTS}"
         save_weights(state.module, self.folder / name)
         kept = {"done": self.done, "amount": self.amount, "edits": self.edits, "weights": name}
-        kept["prepared"] = self.prepared
+        kept |= {"limit": self.limit, "last": self.last, "prepared": self.prepared}
         write_atomic(self.folder / FILE, json.dumps(kept))
         for old in self.folder.glob(f"*-{WEIGHTS}"):
             if old.name != name:

@@ -114,7 +114,7 @@ class Prune(Rounds):
     ``importance`` of a channel: "l1" or "l2" norm of its weights, "batch_norm" (its scale), "taylor" (weight times
     gradient, on training data), "random". ``amount``: the part of the channels that goes, in each layer ("local") or
     where it costs least over all layers ("global"); ``layers`` sets it for some layers by path or pattern. ``until``:
-    go on until a goal is met instead; with several rounds, rounding to multiples may end a little beside it. ``keep``:
+    go on until a goal is met instead; with several rounds the last one makes up for what the others missed. ``keep``:
     layers whose channels all stay; those that make the model's outputs do anyway. ``most``: no layer loses more than
     that part. ``round_to``: channel counts become multiples of this; "auto":
     what the kernels of the recipe's targets like. ``heads``: layers that make queries, keys and values -> number of

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,6 +19,17 @@ from .multiples import multiple_for
 from .protected import output_layers
 from .rounds import RoundLog
 from .settings import Prune
+
+
+@dataclass(frozen=True)
+class Reach:
+    """From which part of all channels to which a round goes (``gone``, ``wanted``), and from which part to which of
+    the parts that are set for single layers."""
+
+    gone: float
+    wanted: float
+    part_before: float = 0.0
+    part_after: float = 1.0
 
 
 class PruneStep(Step[Prune]):
@@ -40,7 +52,8 @@ class PruneStep(Step[Prune]):
         log.prepare(state, self.settings, self._pulled(state))
         for index in range(log.done, self.settings.rounds):
             state.tell("prune", index, self.settings.rounds)
-            log.add(self._cut(state, state.module, ignored, amount, parts[index], parts[index + 1]))
+            reach = Reach(amount * parts[index], amount * parts[index + 1], parts[index], parts[index + 1])
+            log.add(self._cut(state, state.module, ignored, self._ended(state, ignored, reach, log, search)))
             log.train(state, self.settings, self._pulled(state))
             log.keep(state)
         state.edits += log.edits
@@ -51,19 +64,20 @@ class PruneStep(Step[Prune]):
         state: CompressionState,
         module: torch.nn.Module,
         ignored: tuple[str, ...],
-        amount: float,
-        before: float,
-        after: float,
+        reach: Reach,
     ) -> dict[str, Any]:
-        """Bring ``module`` from the part ``before`` of the amount to the part ``after``; heads go at the first time."""
+        """Remove from ``module`` what ``reach`` says; heads go at the first time."""
         settings, named = self.settings, _names(state)
         heads = {
             path: count for pattern, count in settings.heads.items() for path in select((pattern,), named, "layer")
         }
-        first = before == 0.0
+        first = reach.part_before == 0.0
         cut = Cut(
-            amount=_of_the_rest(amount * before, amount * after),
-            layers={path: _of_the_rest(s * before, s * after) for path, s in self._per_layer(named).items()},
+            amount=_of_the_rest(reach.gone, reach.wanted),
+            layers={
+                path: _of_the_rest(share * reach.part_before, share * reach.part_after)
+                for path, share in self._per_layer(named).items()
+            },
             ignored=ignored if first else (*ignored, *heads),
             scope=settings.scope,
             most=settings.most,
@@ -98,8 +112,29 @@ class PruneStep(Step[Prune]):
             log.amount = self.settings.amount or 0.0
             return log.amount, None
         search = GoalSearch(state, self.settings.until, self.settings.most)
-        log.amount = search.least(lambda module, amount: self._cut(state, module, ignored, amount, 0.0, 1.0))
+        log.amount = search.least(lambda module, amount: self._cut(state, module, ignored, Reach(0.0, amount)))
+        log.limit = search.limit
+        log.write(state)  # measured again after an interruption, a latency might ask for another amount
         return log.amount, search
+
+    def _ended(
+        self, state: CompressionState, ignored: tuple[str, ...], reach: Reach, log: RoundLog, search: GoalSearch | None
+    ) -> Reach:
+        """Return ``reach``, in the last of several rounds with the amount that meets the goal from where the model is
+        now: earlier rounds have chosen other channels than one cut would have, and rounded their numbers."""
+        if self.settings.until is None or log.limit is None or log.done == 0 or reach.part_after < 1.0:
+            return reach
+        if log.last is None:
+            last = GoalSearch(state, self.settings.until, self.settings.most, limit=log.limit)
+            log.last = reach.gone
+            if last.before > last.limit:
+                log.last = last.least(
+                    lambda module, amount: self._cut(state, module, ignored, replace(reach, wanted=amount)), reach.gone
+                )
+            log.write(state)
+            if search is not None:
+                search.tried += last.tried
+        return replace(reach, wanted=log.last)
 
     def _outcome(
         self,

@@ -211,6 +211,21 @@ def test_a_goal_is_met_by_the_least_that_does(
     assert getattr(one_more.record.steps[0].after, figure) > limit
 
 
+@pytest.mark.parametrize("scope", ["local", "global"])
+@pytest.mark.parametrize(("goal", "figure"), [({"macs": 0.5}, "macs"), ({"parameters": 0.4}, "parameters")])
+def test_the_last_of_several_rounds_meets_the_goal(
+    source: Source, goal: dict[str, float], figure: str, scope: Any
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    batches = [(torch.randn(4, 3, 8, 8, generator=generator), torch.tensor([0, 1, 2, 3])) for _ in range(2)]
+    finetune = Training(epochs=1, learning_rate=1e-2)
+    made = pruned(source(train=batches), until=Goal(**goal), rounds=3, finetune=finetune, round_to=2, scope=scope)
+    step = made.record.steps[0]
+    (part,) = goal.values()
+    assert getattr(step.after, figure) <= part * getattr(step.before, figure)
+    assert len(made.record.edits) == 3
+
+
 def test_rounds_with_training_between_and_resumed(
     source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
