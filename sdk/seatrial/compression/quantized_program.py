@@ -14,6 +14,7 @@ what a runtime may compute in integers, operators of torch's library ``quantized
 - **Grouped weights** (language models): int8 constants with ``dequantize_per_channel_group`` (int4 values in -8..7).
 - **Biases** are float32; a runtime that wants int32 makes it with scale(activation) x scale(weight).
 - Whatever stands between float values is meant to be computed in floating point: that layer was left out on purpose.
+  What is meant for float16 has its constants in float16, and stands between casts (``aten.to.dtype``).
 
 A dynamically quantized program has ``choose_qparams`` in it: scales are found while it runs.
 

@@ -27,7 +27,11 @@ def curve_svg(details: Mapping[str, Any]) -> str:
         )
         parts.append(f"<text x='{x - 4:.1f}' y='{TOP + 12}' text-anchor='end' {_STYLE}>float model</text>")
     for point in points:
-        parts.append(_dot(point, point["float_layers"] == details["chosen"], scale_x, scale_y))
+        is_chosen = [point["float_layers"], point.get("half_layers", [])] == [
+            details["chosen"],
+            details.get("chosen_half", []),
+        ]
+        parts.append(_dot(point, is_chosen, scale_x, scale_y))
     body = "".join(parts)
     return f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' role='img'>{body}</svg>\n"
 
@@ -76,7 +80,7 @@ def _dot(point: Mapping[str, Any], chosen: bool, scale_x: Any, scale_y: Any) -> 
     if low is not None and high is not None:
         ends = f"x1='{scale_x(float(low)):.1f}' x2='{scale_x(float(high)):.1f}'"
         bar = f"<line {ends} y1='{y:.1f}' y2='{y:.1f}' stroke='#88a'/>"
-    layers = point["float_layers"]
+    layers = [*point["float_layers"], *(f"{each} (float16)" for each in point.get("half_layers", ()))]
     title = escape(", ".join(layers) if layers else "all INT8")
     colour, size = ("#b33", 7) if chosen else ("#336", 4)
     return (

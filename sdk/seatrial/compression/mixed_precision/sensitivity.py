@@ -1,9 +1,10 @@
-"""What quantizing one layer alone does to the model's quality, emulated by rounding its weight and its input."""
+"""What rounding one layer alone does to the model's quality, emulated: its weight and input to INT8, or all of it to
+float16."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -88,6 +89,17 @@ def layer_noise(state: CompressionState, judge: Judge, samples: list[Tensors], p
     return found
 
 
+def half_noise(state: CompressionState, judge: Judge, paths: Sequence[str]) -> dict[str, float]:
+    """Return what is lost when each of these layers alone is computed in float16; inf where that does not hold it."""
+    found = {}
+    for done, path in enumerate(paths):
+        state.tell("sensitivity of layers to float16", done, len(paths))
+        with halved(state.module.get_submodule(path)) as held:
+            lost = judge.noise(state.module)
+        found[path] = lost if held() else math.inf
+    return found
+
+
 def input_ranges(state: CompressionState, layers: Mapping[str, nn.Module], samples: list[Tensors]) -> Ranges:
     """Return the largest magnitude of each layer's input over the samples; layers that are not called are left out."""
     found: Ranges = {}
@@ -125,6 +137,35 @@ def rounded(layer: nn.Module, reach: float, per_channel: bool) -> Iterator[None]
     finally:
         weight.data = kept
         handle.remove()
+
+
+@contextmanager
+def halved(layer: nn.Module) -> Iterator[Callable[[], bool]]:
+    """Context: what ``layer`` reads, its weights, and what it gives are rounded to float16, and then held within it.
+
+    Gives a function that tells whether nothing had to be held.
+    """
+    exceeded = []
+
+    def rounded_to_half(value: torch.Tensor) -> torch.Tensor:
+        reach = torch.finfo(torch.float16).max
+        exceeded.append(bool((value.abs() > reach).any()))
+        return value.clamp(-reach, reach).half().float()
+
+    handles = [
+        layer.register_forward_pre_hook(lambda _, args: (rounded_to_half(args[0]), *args[1:])),
+        layer.register_forward_hook(lambda _, args, output: rounded_to_half(output)),
+    ]
+    kept = {parameter: parameter.data for parameter in layer.parameters(recurse=False)}
+    for parameter, value in kept.items():
+        parameter.data = rounded_to_half(value)
+    try:
+        yield lambda: not any(exceeded)
+    finally:
+        for parameter, value in kept.items():
+            parameter.data = value
+        for handle in handles:
+            handle.remove()
 
 
 def weight_scale(layer: nn.Module, per_channel: bool) -> torch.Tensor:

@@ -20,7 +20,9 @@ class MixedPrecision(Quantize):
     all-INT8 model's more (0.1: ten per cent slower), within which the best quality is taken; without either, layers
     are added as long as each pays for itself. ``cost``: "measured" on the device (needs --device), "estimated" from
     multiply-accumulates, "auto" measures where there is a device. ``candidates``: the most layers that are tried.
-    ``runs``: duet runs for each comparison on the device.
+    ``runs``: duet runs for each comparison on the device. ``half``: whether a layer may also be computed in float16,
+    between INT8 and float32; "auto": when all targets are for ONNX Runtime on Arm CPUs that have a target for FP16.
+    TensorRT and Core ML compute all that is not quantized in float16 anyway.
     """
 
     kind: ClassVar[str] = "mixed_precision"
@@ -30,6 +32,7 @@ class MixedPrecision(Quantize):
     most_latency: Annotated[float, Field(ge=0.0, le=100.0)] | None = None
     cost: Literal["auto", "measured", "estimated"] = "auto"
     candidates: Annotated[int, Field(ge=1, le=64)] = 6
+    half: bool | Literal["auto"] = "auto"
     runs: Annotated[int, Field(ge=2, le=64)] = 5
 
     @model_validator(mode="after")

@@ -36,13 +36,17 @@ def _rename_all(module: torch.fx.GraphModule, dequantize: Any, name: str) -> Non
 
 
 def _rename(module: torch.fx.GraphModule, node: Any, name: str) -> None:
-    value = attribute(module, node.target)
+    put_buffer(module, name, attribute(module, node.target).detach())
+    node.target = name
+
+
+def put_buffer(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
+    """Put a buffer at a path, in the place of what is there."""
     parent, _, leaf = name.rpartition(".")
     place = _made_submodule(module, parent)
     if hasattr(place, leaf):
         delattr(place, leaf)
-    place.register_buffer(leaf, value.detach())
-    node.target = name
+    place.register_buffer(leaf, value)
 
 
 def _made_submodule(module: torch.nn.Module, path: str) -> torch.nn.Module:

@@ -14,6 +14,7 @@ from ..step import Outcome, Step
 from .calibrating import Calibration
 from .cleaning import cleaned
 from .dynamic import quantize_dynamically
+from .half import compute_in_half
 from .observers import PerChannelWeightObserver, RangeObserver, WeightObserver
 from .pt2e import QuantizationSpec, converted, copied, prepared
 from .quantizer import LayerQuantizer, Specs
@@ -48,12 +49,13 @@ class QuantizeStep(Step[Quantize]):
         if self.settings.scheme == "dynamic":
             return quantize_dynamically(self.settings, captured, state)
         asymmetric = is_asymmetric(self.settings, state)
-        quantizer = LayerQuantizer(self._specs(asymmetric), kept_layers(self.settings, state), outputs=asymmetric)
+        kept, half = kept_layers(self.settings, state), half_layers(self.settings, state)
+        quantizer = LayerQuantizer(self._specs(asymmetric), kept, outputs=asymmetric)
         model = prepared(captured.program.module(), quantizer)
-        if not quantizer.layers:
-            raise UserError("nothing would be quantized: the model has no layer with weights that keep_float leaves")
+        require_layers(quantizer)
         calibration = Calibration(state, captured, self.settings.samples)
         notes = (*calibration.run(model), *self._convert(model, calibration, state))
+        compute_in_half(state.module, half)
         return Outcome(notes, {"layers": quantizer.layers})
 
     def _convert(self, model: Any, calibration: Calibration, state: CompressionState) -> tuple[str, ...]:
@@ -114,6 +116,26 @@ def _int8_instead(target: TargetProfile) -> str:
 
 
 def kept_layers(settings: QuantizerSettings, state: CompressionState) -> list[str]:
-    """Return the paths of the layers that ``keep_float`` names. Raises UnknownNameError, UserError."""
+    """Return the paths of the layers that get no quantizers: those that ``keep_float`` and ``keep_half`` name.
+
+    Raises UnknownNameError, UserError.
+    """
+    return _selected((*settings.keep_float, *settings.keep_half), state)
+
+
+def half_layers(settings: QuantizerSettings, state: CompressionState) -> list[str]:
+    """Return the paths of the layers that ``keep_half`` names. Raises UnknownNameError, UserError."""
+    return _selected(settings.keep_half, state)
+
+
+def _selected(patterns: tuple[str, ...], state: CompressionState) -> list[str]:
     known = [name for name, _ in state.module.named_modules() if name]
-    return select(settings.keep_float, known, "layer") if settings.keep_float else []
+    return select(patterns, known, "layer") if patterns else []
+
+
+def require_layers(quantizer: LayerQuantizer) -> None:
+    """Raise UserError when nothing got quantizers."""
+    if not quantizer.layers:
+        raise UserError(
+            "nothing would be quantized: the model has no layer with weights that keep_float and keep_half leave"
+        )

@@ -20,6 +20,7 @@ from ..training.objective import Objective, SupervisedObjective
 from ..training.state import Position
 from .calibrating import Calibration
 from .cleaning import cleaned
+from .half import compute_in_half
 from .pt2e import (
     FakeQuantize,
     MovingAverageMinMaxObserver,
@@ -27,7 +28,7 @@ from .pt2e import (
     converted,
     prepared_for_training,
 )
-from .ptq import is_asymmetric, kept_layers, refused, specs
+from .ptq import half_layers, is_asymmetric, kept_layers, refused, require_layers, specs
 from .qat_settings import Qat
 from .quantizer import LayerQuantizer
 
@@ -52,16 +53,16 @@ class QatStep(Step[Qat]):
 
     def apply(self, state: CompressionState) -> Outcome:
         """Replace the module by a trained and quantized graph. Ctrl-C leaves a checkpoint in ``state.folder``."""
-        captured = self._captured(state)
-        asymmetric = is_asymmetric(self.settings, state)
-        quantizer = LayerQuantizer(self._specs(asymmetric), kept_layers(self.settings, state), outputs=asymmetric)
+        captured, asymmetric = self._captured(state), is_asymmetric(self.settings, state)
+        kept, half = kept_layers(self.settings, state), half_layers(self.settings, state)
+        quantizer = LayerQuantizer(self._specs(asymmetric), kept, outputs=asymmetric)
         model = prepared_for_training(captured.program.module(), quantizer)
-        if not quantizer.layers:
-            raise UserError("nothing would be quantized: the model has no layer with weights that keep_float leaves")
+        require_layers(quantizer)
         _check_batches(captured)
         self._first_ranges(model, captured, state)
         report = train(state, self.settings, self._objective(state, model), module=model, after_step=[self._freeze])
         state.module = cleaned(converted(model))
+        compute_in_half(state.module, half)
         state.form, state.learned_scales = "quantized", True
         set_training(state.module, False)
         teacher = (f"teacher: {self.settings.teacher}",) if self.settings.distil else ()

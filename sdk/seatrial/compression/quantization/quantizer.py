@@ -97,7 +97,7 @@ class LayerQuantizer(Quantizer):
     def _annotate_output(self, node: Any) -> None:
         if node.target not in LAYERS or not _annotation(node) or node.target == _ATEN.linear.default:
             return
-        last = _fused_end(node)
+        last = fused_end(node)
         if last.users and not all(_quantizes(last, user) for user in last.users):
             annotation = _annotation(last) or QuantizationAnnotation(_annotated=True)
             annotation.output_qspec = self.specs.activation
@@ -170,8 +170,8 @@ def _is_float(node: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.dtype == torch.float32
 
 
-def _fused_end(node: Any) -> Any:
-    """The activation function that is fused into a convolution, or the convolution."""
+def fused_end(node: Any) -> Any:
+    """Return the activation function that runtimes fuse into a layer's node, or the node itself."""
     users = list(node.users)
     return users[0] if len(users) == 1 and users[0].target in FUSED else node
 

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from seatrial.compression.mixed_precision.choose import Layer, Point, choose, front, knee, order, shares
+from seatrial.compression.mixed_precision.choose import (
+    Change,
+    Layer,
+    Point,
+    assigned,
+    choose,
+    front,
+    knee,
+    order,
+    shares,
+)
 from seatrial.compression.mixed_precision.cost import float_sibling
 from seatrial.compression.mixed_precision.plot import curve_svg
 from seatrial.compression.mixed_precision.sensitivity import divergence, rounded, sqnr_db
@@ -25,7 +35,31 @@ CURVE = [point(0, 20.0, 1.0), point(1, 26.0, 1.1), point(2, 25.0, 1.3), point(3,
 
 
 def test_the_best_bargain_comes_first_and_what_gains_nothing_not_at_all() -> None:
-    assert order([Layer("a", 1.0, 0.5), Layer("b", 1.0, 0.1), Layer("c", 0.0, 0.0)]) == ["b", "a"]
+    found = order([Layer("a", 1.0, 0.5), Layer("b", 1.0, 0.1), Layer("c", 0.0, 0.0)])
+    assert found == [Change("b", "fp32"), Change("a", "fp32")]
+
+
+def test_float16_comes_before_float32_where_it_is_the_better_bargain() -> None:
+    halves = [Change("a", "fp16"), Change("a", "fp32")]
+    assert order([Layer("a", 1.0, 0.4, half_noise=0.1, half_cost=0.1)]) == halves
+    assert order([Layer("a", 1.0, 0.4, half_noise=0.9, half_cost=0.3)]) == halves[1:]
+    # an x86 CPU: float16 takes longer than float32
+    assert order([Layer("a", 1.0, 0.4, half_noise=0.0, half_cost=0.5)]) == halves[1:]
+    assert order([Layer("a", 1.0, 0.4, half_noise=0.0, half_cost=0.1)]) == halves[:1]
+
+
+LAYERS = st.builds(
+    Layer, st.sampled_from("abcdefgh"), st.floats(0, 9), st.floats(0, 2), st.floats(0, 9), st.none() | st.floats(0, 2)
+)
+
+
+@given(st.lists(LAYERS, max_size=8, unique_by=lambda each: each.path))
+def test_no_change_gives_back_what_was_gained(layers: list[Layer]) -> None:
+    changes = order(layers)
+    for path in {each.path for each in changes}:
+        assert [each.level for each in changes if each.path == path] in (["fp16"], ["fp16", "fp32"], ["fp32"])
+    lossy = {each.path: each for each in layers if each.noise > 0}
+    assert set(assigned(changes)) <= set(lossy)
 
 
 def test_the_front_holds_what_no_other_beats() -> None:
@@ -118,5 +152,7 @@ def test_the_drawing_is_well_formed_and_names_are_text() -> None:
     assert len(circles) == len(points)
     assert [each.get("r") for each in circles].count("7") == 1
     assert "ESTIMATED" in svg
+    halved = {**details, "points": [Point((), 22.0, 1.0, True, half_layers=("a",)).as_json()], "chosen": []}
+    assert "<title>a (float16)</title>" in curve_svg({**halved, "chosen_half": ["a"]})
     flat = {**details, "points": [points[0]], "chosen": [], "float_latency": None}
     assert "all INT8" in curve_svg(flat)

@@ -14,6 +14,7 @@ from torch import nn
 import seatrial
 from seatrial.compression.latency import Bench
 from seatrial.compression.mixed_precision.mixed import MixedPrecisionStep
+from seatrial.compression.mixed_precision.search import half_wanted
 from seatrial.compression.mixed_precision.settings import MixedPrecision
 from seatrial.compression.recipe import Recipe
 from seatrial.compression.state import CompressionState
@@ -71,6 +72,39 @@ def test_the_layer_that_int8_hurts_is_kept_in_float(fragile: ModelSource, tmp_pa
     assert drawing.count("<circle") == len(details["points"])
     saved = json.loads((tmp_path / "small.record.json").read_text())
     assert saved["steps"][0]["details"]["points"] == details["points"]
+
+
+def test_a_layer_in_float16_is_the_cheaper_way_on_arm(fragile: ModelSource, tmp_path: Path) -> None:
+    steps = [MixedPrecision(bias_correction=False, candidates=1, activations="symmetric")]
+    made = seatrial.compress(fragile, steps, tmp_path / "small.pt2", targets=["arm64-cpu-int8"])
+    (step,) = made.record.steps
+    assert (step.details["chosen"], step.details["chosen_half"]) == ([], ["fragile"])
+    assert step.notes[0].startswith("1 layers in float16: fragile (")
+    all_int8, half = step.details["points"][:2]
+    assert half["quality"] > all_int8["quality"] + 3
+    assert {each.layer for each in quantized(tmp_path / "small.pt2")} == {"first", "last", "head"}
+    assert "<title>fragile (float16)</title>" in (tmp_path / "small.tradeoff.svg").read_text()
+
+
+def test_a_layer_that_float16_does_not_hold_stays_in_float32(fragile: ModelSource) -> None:
+    with torch.no_grad():  # the same function, through values of some 100,000
+        fragile.module.first.weight[0] *= 1000
+        fragile.module.fragile.weight[:, 0] /= 1000
+    made = seatrial.compress(
+        fragile, [MixedPrecision(candidates=1, activations="symmetric")], targets=["arm64-cpu-int8"]
+    )
+    details = made.record.steps[0].details
+    assert (details["chosen"], details["chosen_half"]) == (["fragile"], [])
+    assert details["layers"][0]["half_noise"] is None
+
+
+@pytest.mark.parametrize(("half", "target", "tried"), [
+    ("auto", "arm64-cpu-int8", True), ("auto", "x86-64-cpu-int8", False), (True, "x86-64-cpu-int8", True),
+    ("auto", "raspberry-pi-4-int8", False), ("auto", "jetson-orin-nano-int8", False), (False, "arm64-cpu-int8", False),
+])  # fmt: skip
+def test_where_float16_is_tried(half: Any, target: str, tried: bool) -> None:
+    assert half_wanted(MixedPrecision(half=half), [registry.get(target)]) is tried
+    assert half_wanted(MixedPrecision(), []) is False
 
 
 def quantized(path: Path) -> list[Any]:

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
 
 import seatrial
+from seatrial.compression.quantization.qat_settings import Qat
 from seatrial.compression.quantization.settings import Quantize
 from seatrial.compression.quantized_program import is_dynamic, is_quantized, quantizers
 from seatrial.source import ModelSource, load_source
@@ -83,6 +85,45 @@ def test_layers_that_are_kept_have_no_quantizer(source: Source) -> None:
     found = quantizers(compressed(source(), keep_float=("conv1",)).program)
     assert [each.layer for each in found if each.kind == "weight"] == ["conv2", "head"]
     assert "image" not in [each.tensor for each in found]
+
+
+@pytest.mark.parametrize("step", [Quantize(keep_half=("conv2", "head")), Qat(steps=2, keep_half=("conv2", "head"))])
+def test_layers_in_float16_arrive_so_in_the_file(source: Source, tmp_path: Path, step: Any) -> None:
+    given = source(train=[(torch.cat([source().inputs["image"]] * 2), torch.tensor([0, 1]))])
+    made = seatrial.compress(given, [step], tmp_path / "small.pt2", targets=["arm64-cpu-int8"])
+    assert [each.layer for each in quantizers(made.program) if each.kind == "weight"] == ["conv1"]
+    state = made.program.state_dict
+    assert {name for name, value in state.items() if value.dtype == torch.float16} == {
+        "conv2.weight", "conv2.bias", "head.weight", "head.bias",
+    }  # fmt: skip
+    loaded = load_source(str(tmp_path / "small.pt2")).with_data_of(given)
+    bundle = seatrial.export(loaded, "arm64-cpu-int8", tmp_path)
+    graph = onnx.load(bundle.path / "model.onnx").graph
+    halves = {each.name for each in graph.initializer if each.data_type == onnx.TensorProto.FLOAT16}
+    assert {name for node in graph.node if node.op_type in ("Conv", "Gemm") for name in node.input[1:]} >= halves
+    assert len(halves) == 4
+    parity = bundle.manifest.parity["sqnr_db"]
+    assert parity is not None
+    assert parity > 30
+
+
+@pytest.mark.parametrize("target", ["jetson-orin-nano-int8", "iphone-a18-int8"])
+def test_layers_in_float16_for_other_runtimes(source: Source, tmp_path: Path, target: str) -> None:
+    seatrial.compress(source(), [Quantize(keep_half=("conv2", "head"))], tmp_path / "small.pt2", targets=[target])
+    loaded = load_source(str(tmp_path / "small.pt2")).with_data_of(source())
+    manifest = seatrial.export(loaded, target, tmp_path).manifest
+    assert manifest.precision_summary == {"int8": 1, "float16": 2}
+    assert manifest.parity["sqnr_db"] > 30
+
+
+def test_float16_where_it_can_not_be_is_said(source: Source) -> None:
+    with pytest.raises(UserError, match=r"unknown layer 'haed'.*did you mean 'head'"):
+        seatrial.compress(source(), [Quantize(keep_half=("haed",))])
+    given = source()
+    with torch.no_grad():
+        given.module.head.weight[0, 0] = 1e6
+    with pytest.raises(UserError, match=r"keep_half: head\.weight has values that float16 does not hold"):
+        seatrial.compress(given, [Quantize(keep_half=("head",))])
 
 
 def test_one_scale_per_tensor(source: Source) -> None:
