@@ -49,11 +49,12 @@ def bundle_maker(folder: Path) -> MakeBundle:
     def make(name: str = "chain", depth: int = 4, golden: np.ndarray | None = None, target: str = TARGET) -> Bundle:
         x = np.linspace(-1, 1, 64, dtype=np.float32).reshape(1, 64)
         tensor = {"dtype": "float32", "shape": (1, 64), "golden_shape": (1, 64)}
+        profile = registry.get(target)
         fields = {
             "name": name,
             "target": target,
-            "profile": registry.get(target).model_dump(mode="json", by_alias=True),
-            "runtime": "onnxruntime",
+            "profile": profile.model_dump(mode="json", by_alias=True),
+            "runtime": profile.runtime.name,
             "precision": "fp32",
             "artifact": "model.onnx",
             "inputs": ({"name": "x", "golden": "golden/x.npy", **tensor},),

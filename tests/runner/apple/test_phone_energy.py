@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -34,6 +35,22 @@ def told(**changed: object) -> bytes:
     return json.dumps(whole).encode() + b"\n"
 
 
+def burst(seconds: int, inferences: int, unix_offset_ns: int | None = BOOT * S) -> AgentResult:
+    """A burst between two idle windows, all of the same length."""
+    edges = [n * seconds * S for n in range(4)]
+    before, loaded, after = itertools.pairwise(edges)
+    windows = EnergyWindows(
+        counters=(),
+        idle_before=before,
+        burst=loaded,
+        idle_after=after,
+        inferences=inferences,
+        samples=(),
+        unix_offset_ns=unix_offset_ns,
+    )
+    return AgentResult(agent="apple", agent_version="1", status="ok", energy=windows)
+
+
 @pytest.mark.slow
 def test_the_real_program_reads_a_phone_that_is_unplugged(by_usb: Device, phone: StandInPhone) -> None:
     with open_transport(by_usb) as transport:
@@ -57,19 +74,8 @@ def test_where_the_program_is_missing_the_reason_says_so(own_home: Path) -> None
 
 def test_ten_minutes_of_each_give_the_net_energy(gauge: MeterInfo) -> None:
     """1 W idle, 3 W for 600 s with 6000 inferences: 300 mJ gross, 200 mJ net, whatever the phone's clock is."""
-    edges = [0, 600, 1200, 1800]
     output = b"".join(told(UpdateTime=BOOT + t, Amperage=-750 if 600 < t <= 1200 else -250) for t in range(0, 1801, 20))
-    windows = EnergyWindows(
-        counters=(),
-        idle_before=(edges[0] * S, edges[1] * S),
-        burst=(edges[1] * S, edges[2] * S),
-        idle_after=(edges[2] * S, edges[3] * S),
-        inferences=6000,
-        samples=(),
-        unix_offset_ns=BOOT * S,
-    )
-    result = AgentResult(agent="apple", agent_version="1", status="ok", energy=windows)
-    laid = by_unix_time(result, PhoneBatteryMeter().parse(output, gauge))
+    laid = by_unix_time(burst(600, inferences=6000), PhoneBatteryMeter().parse(output, gauge))
     assert laid.energy is not None
     figure = energy_per_inference(laid.energy, gauge)
     assert isinstance(figure, EnergyFigure), figure
@@ -80,28 +86,14 @@ def test_ten_minutes_of_each_give_the_net_energy(gauge: MeterInfo) -> None:
 
 def test_ten_seconds_are_too_short_for_such_a_gauge(gauge: MeterInfo) -> None:
     output = b"".join(told(UpdateTime=BOOT + t) for t in range(0, 41, 10))
-    windows = EnergyWindows(
-        counters=(),
-        idle_before=(0, 10 * S),
-        burst=(10 * S, 20 * S),
-        idle_after=(20 * S, 30 * S),
-        inferences=100,
-        samples=(),
-        unix_offset_ns=BOOT * S,
-    )
-    result = AgentResult(agent="apple", agent_version="1", status="ok", energy=windows)
-    laid = by_unix_time(result, PhoneBatteryMeter().parse(output, gauge))
+    laid = by_unix_time(burst(10, inferences=100), PhoneBatteryMeter().parse(output, gauge))
     assert laid.energy is not None
     assert "told nothing for 10.0 s of the burst" in str(energy_per_inference(laid.energy, gauge))
 
 
 def test_a_runner_that_does_not_tell_unix_time(gauge: MeterInfo) -> None:
-    windows = EnergyWindows(
-        counters=(), idle_before=(0, 1), burst=(1, 2), idle_after=(2, 3), inferences=1, samples=(), unix_offset_ns=None
-    )
-    result = AgentResult(agent="apple", agent_version="1", status="ok", energy=windows)
     with pytest.raises(HarnessError, match="did not say how that relates"):
-        by_unix_time(result, PhoneBatteryMeter().parse(told(), gauge))
+        by_unix_time(burst(1, inferences=1, unix_offset_ns=None), PhoneBatteryMeter().parse(told(), gauge))
 
 
 @pytest.mark.parametrize(

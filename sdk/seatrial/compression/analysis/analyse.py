@@ -42,27 +42,22 @@ def analyse(source: ModelSource, *, samples: int = 16, on_event: OnEvent | None 
 
 
 def _of_float(source: ModelSource, state: CompressionState, most: int) -> Analysis:
-    # As it will run: a batch norm is part of the layer before it.
-    edit = {"pairs": [list(pair) for pair in foldable(state.as_source())]}
-    state.module = replay(state.module, edit, source.inputs)
+    _fold(state, source)
     data, notes = _samples(state, most)
     noise = layer_noise(state, Judge(state, "sqnr", data), data, per_channel=True)
     captured = capture_batched(state.as_source())
     reference, quantized = _emulated(state, captured, data)
     batches = _batches(data, captured)
-    together = layer_errors(reference, quantized, batches)
-    layers = _layers(state, noise, together)
+    layers = _layers(state, noise, layer_errors(reference, quantized, batches))
     return Analysis(
         name=source.name,
         samples=len(data),
-        parameters=sum(each.numel() for each in weights(source.module)),
-        size_bytes=size_bytes(source.module),
-        macs=count_macs(source.module, dict(source.inputs), source.positional),
         quantized="emulated",
         sqnr_db=_whole(reference, quantized, batches),
         layers=layers,
         hurting=_hurting(layers),
         notes=notes,
+        **_sizes(source.module, source),
     )
 
 
@@ -73,23 +68,33 @@ def _of_quantized(source: ModelSource, state: CompressionState, most: int) -> An
             "source.with_data_of(original))"
         )
     original = CompressionState.of(source.original())
-    edit = {"pairs": [list(pair) for pair in foldable(original.as_source())]}
-    original.module = replay(original.module, edit, source.inputs)
+    _fold(original, source)
     data, notes = _samples(original, most)
-    captured = capture_batched(original.as_source())
+    reference = capture_batched(original.as_source()).program.module()
     batches: Any = [tuple(each.values()) for each in data]
-    graph: Any = state.module
     return Analysis(
         name=source.name,
         samples=len(data),
-        parameters=sum(each.numel() for each in weights(state.module)),
-        size_bytes=size_bytes(state.module),
-        macs=count_macs(state.module, dict(source.inputs), source.positional),
         quantized="as given",
-        sqnr_db=_whole(captured.program.module(), graph, batches),
-        layers=_layers(original, {}, layer_errors(captured.program.module(), graph, batches)),
+        sqnr_db=_whole(reference, state.module, batches),
+        layers=_layers(original, {}, layer_errors(reference, state.module, batches)),
         notes=notes,
+        **_sizes(state.module, source),
     )
+
+
+def _fold(state: CompressionState, source: ModelSource) -> None:
+    """Make the model as it will run: a batch norm is part of the layer before it."""
+    edit = {"pairs": [list(pair) for pair in foldable(state.as_source())]}
+    state.module = replay(state.module, edit, source.inputs)
+
+
+def _sizes(module: torch.nn.Module, source: ModelSource) -> dict[str, Any]:
+    return {
+        "parameters": sum(each.numel() for each in weights(module)),
+        "size_bytes": size_bytes(module),
+        "macs": count_macs(module, dict(source.inputs), source.positional),
+    }
 
 
 def _samples(state: CompressionState, most: int) -> tuple[list[Tensors], tuple[str, ...]]:

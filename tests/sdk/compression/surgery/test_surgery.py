@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,21 +122,19 @@ def failing(old): return old.nothing
 
 
 def test_modules_are_replaced_by_the_users_function_and_again_on_resume(
-    source: Source, model_file: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    source: Source, model_file: Callable[[str], Path], tmp_path: Path
 ) -> None:
     path = model_file(REPLACEMENTS)
     step = ReplaceModules(rules=(Rule(type="Conv2d", layers=("conv2",), using=f"{path}:depthwise_separable"),))
-    from seatrial.compression.quantization import ptq
 
-    real = ptq.QuantizeStep.apply
+    class Interrupted:
+        """Calibration data in whose reading somebody presses Ctrl-C."""
 
-    def interrupted(*args: Any) -> Any:
-        raise KeyboardInterrupt
+        def __iter__(self) -> Iterator[Any]:
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(ptq.QuantizeStep, "apply", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        seatrial.compress(source(), [step, Quantize()], tmp_path / "a.pt2")
-    monkeypatch.setattr(ptq.QuantizeStep, "apply", real)
+        seatrial.compress(source(calibration=Interrupted()), [step, Quantize()], tmp_path / "a.pt2")
     made = seatrial.compress(source(), [step, Quantize()], tmp_path / "a.pt2", resume=True)
     assert [each.kind for each in made.record.steps] == ["replace_modules", "quantize"]
     assert made.record.steps[0].details["replaced"] == [["conv2", f"{path}:depthwise_separable"]]
