@@ -22,6 +22,14 @@ settings.register_profile("untimed", deadline=None)  # tests never assert how lo
 settings.load_profile("untimed")
 
 
+@pytest.hookimpl(tryfirst=True)  # before those that are not asked for are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the lab is slow: the first that asks for it builds an arm64 userland, and all of it is emulated."""
+    for item in items:
+        if item.get_closest_marker("lab"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home without the user's keys, known hosts, ssh agent, caches."""

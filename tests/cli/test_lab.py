@@ -35,7 +35,6 @@ def test_the_doctor_examines_it(call: Call, device: Device) -> None:
     assert found["agent"]["text"] == "native, for aarch64"
 
 
-@pytest.mark.slow
 def test_a_bench_there_is_stamped(call: Call, device: Device, make_bundle: Callable[..., Bundle]) -> None:
     fetched = call("runtimes", "fetch", "aarch64")
     assert fetched.code == 0, fetched.err

@@ -34,7 +34,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 @pytest.mark.parametrize(("wire", "number"), CHOSEN)
 def test_every_promise_is_kept(stage: Stage, tmp_path: Path, wire: str, number: int) -> None:
     outcome = play(draw(number, wire), stage.world(wire), stage.bundles, tmp_path)

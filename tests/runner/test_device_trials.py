@@ -58,7 +58,6 @@ def test_over_ssh(board: Device, make_bundle):
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 def test_on_the_emulated_board_over_ssh(pi: Device, pi_board: lab.LabDevice, make_bundle):
     runner = whole_trial(on_lab(pi), make_bundle, "arm64-cpu-fp32")
     assert_whole(runner, "aarch64")
@@ -67,7 +66,6 @@ def test_on_the_emulated_board_over_ssh(pi: Device, pi_board: lab.LabDevice, mak
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 def test_on_the_emulated_phone_over_adb(droid: Device, droid_board: lab.LabDevice, make_bundle):
     runner = whole_trial(on_lab(droid), make_bundle, "android-arm64-fp32")
     assert_whole(runner, "aarch64")
@@ -75,7 +73,6 @@ def test_on_the_emulated_phone_over_adb(droid: Device, droid_board: lab.LabDevic
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 def test_an_x86_bundle_is_refused_by_an_arm_board(pi: Device, make_bundle):
     bundle = make_bundle(target="x86-64-cpu-fp32")
     with pytest.raises(UserError, match="aarch64"), open_trial(on_lab(pi), {"candidate": bundle}, QUICK):
@@ -95,6 +92,7 @@ class At:
                 self.act()
 
 
+@pytest.mark.slow
 def test_sshd_killed_mid_run_loses_nothing_and_resume_goes_on(board: Device, sshd: Sshd, make_bundle, tmp_path: Path):
     out, bundles = tmp_path / "trial.json", {"candidate": make_bundle()}
     plan = QUICK.but(solo_runs=3, warmup_min_ns=1_500_000_000, warmup_max_ns=2_000_000_000)
@@ -135,7 +133,6 @@ def test_ctrl_c_while_pushing_gives_the_device_back_and_the_push_goes_on(board: 
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 def test_a_pulled_cable_is_an_error_and_the_device_cleans_itself(
     pi: Device, pi_board: lab.LabDevice, make_bundle, tmp_path: Path
 ):
@@ -187,7 +184,6 @@ def counting(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 def test_energy_is_read_from_a_counter_on_the_device(pi: Device, pi_board: lab.LabDevice, make_bundle):
     plan = QUICK.but(energy_runs=1, energy_window_ns=2_000_000_000, energy_sample_ns=50_000_000)
     bundles = {"candidate": make_bundle(target="arm64-cpu-fp32")}

@@ -24,24 +24,25 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def target(precision: str = "fp32", **fields: Any) -> TargetProfile:
+    """target("int8", shapes={...}): a target for ONNX Runtime on x86-64."""
+    base: dict[str, Any] = {
+        "name": f"test-{precision}",
+        "summary": "for tests",
+        "device": {"kind": "computer", "architecture": "x86_64", "os": "linux"},
+        "runtime": {"name": "onnxruntime"},
+        "precision": precision,
+        "opset": 18,
+    }
+    if precision == "int8":
+        base["quantization"] = {"scheme": "static"}
+    return TargetProfile.model_validate({**base, **fields})
+
+
 @pytest.fixture
 def profile() -> Callable[..., TargetProfile]:
-    """profile("int8", shapes={...}): a target for ONNX Runtime on x86-64."""
-
-    def made(precision: str = "fp32", **fields: Any) -> TargetProfile:
-        base: dict[str, Any] = {
-            "name": f"test-{precision}",
-            "summary": "for tests",
-            "device": {"kind": "computer", "architecture": "x86_64", "os": "linux"},
-            "runtime": {"name": "onnxruntime"},
-            "precision": precision,
-            "opset": 18,
-        }
-        if precision == "int8":
-            base["quantization"] = {"scheme": "static"}
-        return TargetProfile.model_validate({**base, **fields})
-
-    return made
+    """profile("int8", shapes={...}): see `target`."""
+    return target
 
 
 @pytest.fixture

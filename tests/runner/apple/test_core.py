@@ -11,7 +11,7 @@ from peers import lab, swift
 
 from .vectors import NAMES, load, write
 
-pytestmark = [pytest.mark.slow, pytest.mark.lab]
+pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")

@@ -82,6 +82,7 @@ def test_what_is_wrong_with_the_phone_is_said(
         pass
 
 
+@pytest.mark.slow
 def test_an_app_that_leaves_no_result(by_mac: Device, make_package: Make, tmp_path: Path) -> None:
     plan = QUICK.but(run_seconds=3, redos=0)
     with open_trial(by_mac, {"candidate": make_package(TARGET)}, plan) as runner:

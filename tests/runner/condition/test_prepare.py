@@ -268,7 +268,6 @@ echo ondemand > scaling_governor; echo 'ondemand performance' > scaling_availabl
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 def test_on_the_emulated_board_a_governor_is_set_for_a_session(pi: Device, pi_board: LabDevice):
     read = f"cat {FOLDER}/scaling_governor"
     pi_board.shell(CPUFREQ)

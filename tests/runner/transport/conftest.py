@@ -19,8 +19,8 @@ ALL = [
     "here",
     "board",
     # Emulated, so a hundred small tests take minutes; the faults of the lab stay among the fast ones.
-    pytest.param("pi", marks=[pytest.mark.lab, pytest.mark.slow]),
-    pytest.param("droid", marks=[pytest.mark.lab, pytest.mark.slow]),
+    pytest.param("pi", marks=pytest.mark.lab),
+    pytest.param("droid", marks=pytest.mark.lab),
 ]
 _numbers = itertools.count()
 

@@ -57,7 +57,6 @@ def device(request: pytest.FixtureRequest) -> Device:
     return found
 
 
-@pytest.mark.slow
 def test_cable_pulled_while_a_program_is_silent(
     pi: Device, cable: Callable[[], None], nap: list[str], running: Running, until: Until
 ) -> None:
@@ -83,7 +82,6 @@ def test_cable_pulled_mid_push(pi: Device, cable: Callable[[], None], big: Path)
         transport.push(big, f"{transport.root}/big", deadline=Deadline.after(60), progress=pull_half_way)
 
 
-@pytest.mark.slow
 def test_cable_pulled_from_an_adb_device(
     droid: Device, droid_board: LabDevice, nap: list[str], running: Running, until: Until
 ) -> None:
@@ -104,7 +102,6 @@ def test_cable_pulled_from_an_adb_device(
     assert _hello_again(droid, until) == b"hello\n"
 
 
-@pytest.mark.slow
 def test_adbd_killed_mid_push(droid: Device, droid_board: LabDevice, big: Path, until: Until) -> None:
     remote = "/data/local/tmp/seatrial/big"
     done = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import onnx
 import pytest
 import torch
 
+from sdk.conftest import target
 from seatrial.exporters import export
 from seatrial.exporters.host import HostSession
+from seatrial.exporters.samples import read_samples
 from seatrial.source import ModelSource, load_source
 from seatrial_runner.bundle import Bundle
 from seatrial_targets.errors import ExportError, ModelError
@@ -53,6 +56,37 @@ def classifier(**fields: Any) -> ModelSource:
     return ModelSource(Classifier().train(), images[0], **{**values, **fields})
 
 
+@dataclass(frozen=True)
+class Export:
+    """What one export was made of, told, and left."""
+
+    source: ModelSource
+    stages: list[str]
+    bundle: Bundle
+
+
+def exported(folder: Path, target: TargetProfile, **fields: Any) -> Export:
+    stages: list[str] = []
+    source = classifier(**fields)
+    path = export(source, target, folder, recipe_digest="ab" * 32, on_progress=stages.append)
+    return Export(source, stages, Bundle.open(path))
+
+
+@pytest.fixture(scope="module")
+def in_float(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    return exported(
+        tmp_path_factory.mktemp("fp32"),
+        target(),
+        weights_licence="CC0-1.0",
+        evaluate=lambda predict: {"mean": float(predict(torch.ones(1, 3, 8, 8)).mean())},
+    )
+
+
+@pytest.fixture(scope="module")
+def in_int8(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    return exported(tmp_path_factory.mktemp("int8"), target("int8"))
+
+
 def test_a_known_convolution_comes_out_folded_and_exact(tmp_path: Path, profile: Profile) -> None:
     bundle = Bundle.open(export(known_conv(), profile(), tmp_path))
     assert bundle.path == tmp_path / "known.test-fp32"
@@ -90,12 +124,8 @@ def test_recurrent_layers_that_stay_in_float_are_noted(tmp_path: Path, profile: 
     assert "LSTM layers stay in float32; dynamic INT8 quantizes LSTM" in notes
 
 
-def test_what_the_manifest_says(tmp_path: Path, profile: Profile) -> None:
-    source = classifier(
-        weights_licence="CC0-1.0", evaluate=lambda predict: {"mean": float(predict(torch.ones(1, 3, 8, 8)).mean())}
-    )
-    bundle = Bundle.open(export(source, profile(), tmp_path, recipe_digest="ab" * 32))
-    manifest = bundle.manifest
+def test_what_the_manifest_says(in_float: Export) -> None:
+    source, bundle, manifest = in_float.source, in_float.bundle, in_float.bundle.manifest
     assert (manifest.inputs[0].name, manifest.inputs[0].shape) == ("image", (1, 3, 8, 8))
     assert (manifest.outputs[0].name, manifest.outputs[0].shape) == ("output", (1, 5))
     assert manifest.outputs[0].tolerance == 1e-4
@@ -105,23 +135,26 @@ def test_what_the_manifest_says(tmp_path: Path, profile: Profile) -> None:
     assert manifest.parity["samples"] == 8
     golden = np.load(bundle.file(manifest.outputs[0].golden))
     assert np.allclose(golden, source.call(source.inputs).numpy(), atol=1e-5)
-    assert TargetProfile.model_validate(manifest.profile) == profile()
+    assert TargetProfile.model_validate(manifest.profile) == target()
     assert source.module.training, "the user's module is left in its own mode"
 
 
-def test_no_path_of_this_machine_is_in_the_artifact(tmp_path: Path, profile: Profile) -> None:
-    bundle = Bundle.open(export(classifier(), profile(), tmp_path))
-    data = bundle.file("model.onnx").read_bytes()
+def test_no_path_of_this_machine_is_in_the_artifact(in_float: Export) -> None:
+    data = in_float.bundle.file("model.onnx").read_bytes()
     assert str(Path(__file__).parent).encode() not in data
     assert b"site-packages" not in data
     assert b"stack_trace" not in data
+
+
+def test_static_int8_stays_near(in_int8: Export) -> None:
+    assert in_int8.bundle.manifest.precision_summary == {"int8": 2}
+    assert 20 < in_int8.bundle.manifest.parity["sqnr_db"] < 100
 
 
 @pytest.mark.parametrize(
     ("precision", "fields", "summary", "least_db"),
     [
         ("fp16", {}, {"float16": 2}, 50),
-        ("int8", {}, {"int8": 2}, 20),
         ("int8", {"quantization": {"scheme": "static", "activation": "int8"}}, {"int8": 2}, 20),
         ("int8", {"quantization": {"scheme": "static", "calibration": "percentile"}}, {"int8": 2}, 20),
         ("int8", {"quantization": {"scheme": "static", "calibration": "entropy"}}, {"int8": 2}, 15),
@@ -152,18 +185,14 @@ def test_ort_format_is_what_the_device_gets(tmp_path: Path, profile: Profile) ->
     assert bundle.manifest.size_bytes == bundle.file("model.ort").stat().st_size
 
 
-def test_stages_are_told_in_order(tmp_path: Path, profile: Profile) -> None:
-    stages: list[str] = []
-    export(classifier(), profile("int8"), tmp_path, on_progress=stages.append)
-    assert stages[0] == "capture the model"
-    assert "calibrate on 16 samples (minmax)" in stages
-    assert stages[-1] == "write the bundle"
+def test_stages_are_told_in_order(in_int8: Export) -> None:
+    assert in_int8.stages[0] == "capture the model"
+    assert "calibrate on 16 samples (minmax)" in in_int8.stages
+    assert in_int8.stages[-1] == "write the bundle"
 
 
-def test_the_same_export_twice_is_the_same_bundle(tmp_path: Path, profile: Profile) -> None:
-    first = Bundle.open(export(classifier(), profile("int8"), tmp_path / "a"))
-    second = Bundle.open(export(classifier(), profile("int8"), tmp_path / "b"))
-    assert first.digest == second.digest
+def test_the_same_export_twice_is_the_same_bundle(in_int8: Export, tmp_path: Path) -> None:
+    assert exported(tmp_path, target("int8")).bundle.digest == in_int8.bundle.digest
 
 
 def test_dicts_of_inputs_and_outputs_keep_their_names(tmp_path: Path, profile: Profile) -> None:
@@ -232,21 +261,29 @@ def test_what_can_not_be_exported_is_named_in_the_users_code(
 
 
 @pytest.mark.parametrize(
+    ("calibration", "message"),
+    [
+        ([], "calibration is empty"),
+        (iter(()), "a generator can be used up only once"),
+        ([torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8).double()], r"calibration\[1\]: 'image' is float64"),
+        ([torch.zeros(1, 3, 9, 8)], r"calibration\[0\]: 'image' has shape \[1, 3, 9, 8\]"),
+        ([(torch.zeros(1, 3, 8, 8), 7)], r"calibration\[0\]: has 2 tensors.*without labels"),
+        ([torch.full((1, 3, 8, 8), float("nan"))], r"calibration\[0\]: 'image' holds NaN"),
+        ([{"imgae": torch.zeros(1, 3, 8, 8)}], "did you mean 'image'"),
+        (lambda: 1 / 0, r"calibration\[0\]: the iterable raised ZeroDivisionError"),
+        (3, "calibration is a int; give an iterable"),
+    ],
+)
+def test_bad_samples(calibration: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        read_samples(classifier(calibration=calibration), "calibration", {"image": (1, 3, 8, 8)})
+
+
+@pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"calibration": None}, "static INT8 needs calibration data"),
-        ({"calibration": []}, "calibration is empty"),
-        ({"calibration": iter(())}, "a generator can be used up only once"),
-        (
-            {"calibration": [torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8).double()]},
-            r"calibration\[1\]: 'image' is float64",
-        ),
         ({"calibration": [torch.zeros(1, 3, 9, 8)]}, r"calibration\[0\]: 'image' has shape \[1, 3, 9, 8\]"),
-        ({"calibration": [(torch.zeros(1, 3, 8, 8), 7)]}, r"calibration\[0\]: has 2 tensors.*without labels"),
-        ({"calibration": [torch.full((1, 3, 8, 8), float("nan"))]}, r"calibration\[0\]: 'image' holds NaN"),
-        ({"calibration": [{"imgae": torch.zeros(1, 3, 8, 8)}]}, "did you mean 'image'"),
-        ({"calibration": lambda: 1 / 0}, r"calibration\[0\]: the iterable raised ZeroDivisionError"),
-        ({"calibration": 3}, "calibration is a int; give an iterable"),
         ({"checks": []}, "checks is empty"),
         ({"evaluate": lambda predict: {"a": float("nan")}}, "a metric must be finite"),
         ({"evaluate": lambda predict: 3}, "evaluate returned a int"),
@@ -254,8 +291,9 @@ def test_what_can_not_be_exported_is_named_in_the_users_code(
     ],
 )
 def test_bad_data(tmp_path: Path, profile: Profile, fields: dict[str, Any], message: str) -> None:
+    precision = "fp32" if "evaluate" in fields else "int8"
     with pytest.raises((ModelError, ExportError), match=message):
-        export(classifier(**fields), profile("int8"), tmp_path)
+        export(classifier(**fields), profile(precision), tmp_path)
     assert not list(tmp_path.iterdir()), "nothing is left behind"
 
 

@@ -59,7 +59,6 @@ def test_a_link_that_dies_while_an_engine_is_built_leaves_no_half_of_it(
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 def test_on_the_emulated_board_over_ssh(pi: Device, pi_board: lab.LabDevice, make_bundle) -> None:
     """Rails at their real paths, a power mode that this user may not set, an engine that is built once."""
     jetson_lab.dress(pi_board)
@@ -94,7 +93,6 @@ def test_on_the_emulated_board_over_ssh(pi: Device, pi_board: lab.LabDevice, mak
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 def test_on_the_emulated_android_over_adb(droid: Device, droid_board: lab.LabDevice, make_bundle) -> None:
     jetson_lab.dress(droid_board)
     jetson_lab.configure(droid_board, version="8.6.1")
@@ -110,7 +108,6 @@ def test_on_the_emulated_android_over_adb(droid: Device, droid_board: lab.LabDev
 
 
 @pytest.mark.lab
-@pytest.mark.slow
 def test_an_ordinary_phone_over_adb_is_told_that_it_has_no_tensorrt(droid: Device, make_bundle) -> None:
     with open_transport(droid) as transport:
         from seatrial_runner.condition.state import read_state
