@@ -135,7 +135,7 @@ def test_a_margin_that_the_device_can_not_show_is_refused_before_measuring(call:
     device = maker.trial().device.model_copy(update={"name": "local"})
     with History.open() as history:
         history.add(maker.trial(bundles={"candidate": info, "baseline": info}, device=device))
-    words = ("gate", bundle.path, "--baseline", other.path, "--device", "local", "--looks", "8", *QUICK)
+    words = ("gate", bundle.path, "--baseline", other.path, "--device", "local", "--looks", "5", *QUICK)
     said = call(*words)
     assert said.code == 2
     assert "local can't show a worsening of 5 % in latency p50" in said.err
@@ -156,7 +156,7 @@ def test_a_baseline_that_failed_its_own_gate_is_refused(call: Call, make_bundle:
     assert said.code == 2
     assert "can't be a baseline: its own gate on local ended with FAIL" in said.err
     assert not Path("trials/new@local.json").exists()
-    blind = call("gate", new.path, "--baseline", old.path, "--device", "local", "--looks", 8, "--no-history", *QUICK)
+    blind = call("gate", new.path, "--baseline", old.path, "--device", "local", "--looks", 5, "--no-history", *QUICK)
     assert blind.code in (0, 4, 1)
 
 
@@ -167,7 +167,7 @@ def test_a_baseline_by_reference_needs_no_policy(call: Call, make_bundle: MakeBu
     assert call("gate", made.path, *words).code == 0
     place = ("--store", "kept")
     assert call("baseline", "add", made.path, "--branch", "main", "--trial", "first.json", *place).code == 0
-    quick = ("--device", "local", "--looks", 8, *QUICK)
+    quick = ("--device", "local", "--looks", 5, *QUICK)
     said = call("gate", made.path, "--baseline", "branch:main", "--baselines", "kept", *quick, "--json")
     assert said.code in (0, 4), said.err
     assert said.document["baseline"] == "chain"
@@ -188,7 +188,7 @@ def test_unlike_bundles_are_refused_before_measuring(call: Call, make_bundle: Ma
     raw.pop("digest")
     raw["toolchain"] = {"torch": "2.0"}
     _rewrite(mine, raw)
-    words = ("gate", one.path, "--baseline", other.path, "--device", "local", "--looks", 8, *QUICK)
+    words = ("gate", one.path, "--baseline", other.path, "--device", "local", "--looks", 5, *QUICK)
     said = call(*words)
     assert said.code == 2
     assert "unlike in toolchain: torch 2.0 in the candidate, 1.0 in the baseline" in said.err
@@ -201,7 +201,7 @@ def test_unlike_bundles_are_refused_before_measuring(call: Call, make_bundle: Ma
 
 def test_the_plan_and_the_looks_are_told(call: Call, make_bundle: MakeBundle) -> None:
     new, old = make_bundle("new"), make_bundle("old")
-    said = call("gate", new.path, "--baseline", old.path, "--device", "local", "--looks", "8,12", *QUICK)
+    said = call("gate", new.path, "--baseline", old.path, "--device", "local", "--looks", "5,6", *QUICK)
     assert "plan: 2 memory, 4 latency runs, then pairs of both bundles" in said.err
     assert "on to the first look; about" in said.err
 

@@ -43,6 +43,13 @@ def junit(tmp_path: Path) -> ET.Element:
     return found
 
 
+def outcomes(tmp_path: Path) -> dict[str, str]:
+    """Each test's name, and whether it passed, or the one thing that junit.xml says of it."""
+    cases = junit(tmp_path).iter("testcase")
+    told = ((case.attrib["name"], [e.tag for e in case if e.tag in ("failure", "error", "skipped")]) for case in cases)
+    return {name: " ".join(tags) or "passed" for name, tags in told}
+
+
 def one(limit: str, plan: str = QUICK) -> str:
     return f"""
 @pytest.mark.seatrial_budget({limit})
@@ -59,29 +66,46 @@ def test_without_a_device_the_test_is_skipped_and_says_how(suite: Run) -> None:
     assert "pytest --seatrial-device NAME" in done.stdout
 
 
-def test_a_model_within_its_budget_passes_and_its_figures_are_shown(suite: Run, tmp_path: Path) -> None:
-    done = suite(one('latency_p50="1 s"'), LOCAL, "--seatrial-out=kept")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "PASS chain on local" in done.stdout
-    assert "candidate chain: p50 " in done.stdout
-    assert (tmp_path / "suite" / "kept" / "chain@local.json").is_file()
-    assert junit(tmp_path).find(".//property[@name='seatrial']") is not None
+VERDICTS = (
+    one('latency_p50="1 s"')
+    + f"""
+KEPT = "kept/chain@local.json"
+
+def test_too_slow(assert_within_budget):
+    assert_within_budget(KEPT, latency_p50="1 ns")
+
+def test_not_measured(assert_within_budget):
+    assert_within_budget(KEPT, latency_p50="1 s", energy_per_inference="1 mJ")
+
+def test_no_such_limit(trial, assert_within_budget):
+    assert_within_budget(KEPT, latency_p5="1 s")
+
+@pytest.mark.seatrial_budget(latency_p50=7)
+def test_a_limit_without_a_unit(trial):
+    trial(BUNDLE, {QUICK})
+
+def test_no_limit(trial, assert_within_budget):
+    assert_within_budget(trial(BUNDLE, {QUICK}))
+"""
+)
 
 
-def test_a_model_beyond_its_budget_fails_with_the_verdict(suite: Run, tmp_path: Path) -> None:
-    done = suite(one('latency_p50="1 ns"'), LOCAL)
-    assert done.returncode == 1
-    assert "FAIL chain on local" in done.stdout
+def test_each_verdict_is_an_outcome_of_its_own(suite: Run, tmp_path: Path) -> None:
+    """PASS passes, FAIL fails; what was not measured is INVALID: an error, which says nothing against the model."""
+    done = suite(VERDICTS, LOCAL, "--seatrial-out=kept")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert outcomes(tmp_path) == {
+        "test_ships": "passed",
+        "test_too_slow": "failure",
+        "test_not_measured": "error",
+        "test_no_such_limit": "error",
+        "test_a_limit_without_a_unit": "error",
+        "test_no_limit": "error",
+    }
+    for said in ("PASS chain on local", "FAIL chain on local", "candidate chain: p50 ", "did you mean 'latency_p50'"):
+        assert said in done.stdout
     assert "Traceback" not in done.stdout
-    assert junit(tmp_path).attrib["failures"] == "1"
-
-
-def test_what_can_not_be_judged_is_an_error_not_a_failure(suite: Run, tmp_path: Path) -> None:
-    """A metric that was not measured: INVALID, which says nothing against the model."""
-    done = suite(one('energy_per_inference="1 mJ", latency_p50="1 s"'), LOCAL)
-    assert done.returncode == 1
-    assert "1 error" in done.stdout, done.stdout
-    assert (junit(tmp_path).attrib["failures"], junit(tmp_path).attrib["errors"]) == ("0", "1")
+    assert junit(tmp_path).find(".//property[@name='seatrial']") is not None
 
 
 def test_a_device_that_is_not_known_is_an_error(suite: Run) -> None:
@@ -89,14 +113,6 @@ def test_a_device_that_is_not_known_is_an_error(suite: Run) -> None:
     assert done.returncode == 1
     assert "unknown device 'lab-pie'" in done.stdout
     assert "1 error" in done.stdout
-
-
-@pytest.mark.parametrize(("limit", "said"), [('latency_p5="1 s"', "latency_p50"), ("latency_p50=7", "7")])
-def test_a_limit_that_is_none_is_an_error_that_says_so(suite: Run, limit: str, said: str) -> None:
-    done = suite(one(limit), LOCAL)
-    assert done.returncode == 1
-    assert "1 error" in done.stdout
-    assert said in done.stdout
 
 
 @pytest.mark.parametrize(("option", "code", "said"), [("fail", 1, "1 failed"), ("skip", 0, "1 skipped")])
@@ -122,13 +138,6 @@ def test_a_folder_that_can_not_be_made_is_an_error(suite: Run) -> None:
     assert done.returncode == 1
     assert "its folder can't be made" in done.stdout
     assert "1 error" in done.stdout
-
-
-def test_a_trial_without_any_limit_is_an_error(suite: Run) -> None:
-    body = f"def test_ships(trial, assert_within_budget):\n    assert_within_budget(trial(BUNDLE, {QUICK}))\n"
-    done = suite(body, LOCAL)
-    assert done.returncode == 1
-    assert "1 error" in done.stdout, done.stdout
 
 
 @pytest.mark.slow
