@@ -5,8 +5,8 @@
     python benchmarks/coreml.py variants     # EfficientNet-Lite0 stored in each way
     python benchmarks/coreml.py cost         # an export beside bare torch.export and ct.convert, interleaved
 
-Each prints Markdown tables. `parity` wants the packages of `make weights`; models whose weights are absent are left
-out, and said to be.
+Each prints Markdown tables; `--only WORD` leaves out the rows of parity and variants without that word. `parity` wants
+the packages of `make weights`; models whose weights are absent are left out, and said to be.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import torch
 
 from seatrial.demo import efficientnet_lite0
 from seatrial.exporters import export
+from seatrial.exporters.coreml.rounding import LIMIT
 from seatrial.source import ModelSource
 from seatrial.verify.coreml import library
 from seatrial.verify.coreml.session import PackageSession
@@ -59,7 +60,7 @@ def table(head: tuple[str, ...], rows: Iterator[tuple[object, ...]]) -> None:
         print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 
-def coverage() -> None:
+def coverage(_only: str) -> None:
     """Print which operations of coremltools' registry the evaluator executes, by the system that they came with."""
     library.load()
     from coremltools.converters.mil.mil.ops.registry import SSAOpRegistry
@@ -97,33 +98,40 @@ def _evaluating(module: torch.nn.Module, inputs: Any) -> ModelSource:
     return ModelSource(module.eval(), inputs, name="real")
 
 
-def parity() -> None:
-    """Print how far each model's package in FP16 is from torch, and how long the evaluator takes for it."""
+def parity(only: str) -> None:
+    """Print how far each model's package in FP16 is from torch, and how long the evaluator takes for it; where that is
+    too far, also with what `keep_float32: auto` keeps in float32."""
 
     def rows() -> Iterator[tuple[object, ...]]:
         for name, build in models():
+            if only not in name:
+                continue
             try:
                 source = build()
             except BaseException as error:  # pytest's skip, for weights that are not installed
-                yield name, f"left out: {error}", "", "", ""
+                yield name, f"left out: {error}", "", "", "", ""
                 continue
             for ios in (16, 18) if "real" not in name else (17,):
-                yield (f"{name}, iOS {ios}", *_measured(source, ios))
+                found = _measured(source, target(ios))
+                yield f"{name}, iOS {ios}", *found
+                if float(found[2]) > LIMIT:
+                    yield f"{name}, iOS {ios}, auto", *_measured(source, target(ios, coreml={"keep_float32": ["auto"]}))
 
-    table(("model", "operations", "relative L2", "evaluator, CPU s", "wall s"), rows())
+    table(("model", "operations", "of them in float32", "relative L2", "evaluator, CPU s", "wall s"), rows())
 
 
-def _measured(source: ModelSource, ios: int) -> tuple[object, ...]:
+def _measured(source: ModelSource, profile: TargetProfile) -> tuple[int, int, str, str, str]:
     with tempfile.TemporaryDirectory() as folder:
-        bundle = Bundle.open(export(source, target(ios), Path(folder)))
+        bundle = Bundle.open(export(source, profile, Path(folder)))
         session = PackageSession(bundle.path / bundle.manifest.artifact)
         inputs = {each.name: _golden(bundle, each.golden) for each in bundle.manifest.inputs}
         session.run(inputs)  # weights are read
         cpu, wall = time.process_time(), time.monotonic()
         session.run(inputs)
         took = time.process_time() - cpu, time.monotonic() - wall
-    count = sum(each.type != "const" for each in session.package.function.block.walk())
-    return count, f"{relative(bundle.manifest.parity['sqnr_db']):.1e}", f"{took[0]:.2f}", f"{took[1]:.2f}"
+    runs = [each for each in session.package.function.block.walk() if each.type != "const"]
+    wide = sum(each.type != "cast" and any(out.type.dtype == "fp32" for out in each.outputs) for each in runs)
+    return len(runs), wide, f"{relative(bundle.manifest.parity['sqnr_db']):.1e}", f"{took[0]:.2f}", f"{took[1]:.2f}"
 
 
 def _golden(bundle: Bundle, path: str) -> Any:
@@ -152,16 +160,19 @@ VARIANTS: dict[str, TargetProfile] = {
     "INT8 weights and activations (iOS 17)": target(17, "int8", quantization=INT8),
 }
 SPARSE = "half of the weights zero, no fine-tuning: {} (iOS 16)"
+PRUNED_VARIANTS = {"as FP16, not sparse": target(16), "sparse": target(16, weights={"scheme": "sparse"})}
 
 
-def variants() -> None:
-    """Print size, error and agreement of EfficientNet-Lite0 stored in each way."""
+def variants(only: str) -> None:
+    """Print size, error and agreement of EfficientNet-Lite0 stored in each way, or in those ways with ``only`` in their
+    names."""
+    ways = {name: (efficientnet, profile) for name, profile in VARIANTS.items()}
+    ways |= {SPARSE.format(name): (_pruned, profile) for name, profile in PRUNED_VARIANTS.items()}
 
     def rows() -> Iterator[tuple[object, ...]]:
-        for name, profile in VARIANTS.items():
-            yield (name, *_stored(efficientnet(), profile))
-        for name, fields in (("as FP16", {}), ("sparse", {"weights": {"scheme": "sparse"}})):
-            yield (SPARSE.format(name), *_stored(_pruned(), target(16, **fields)))
+        for name, (build, profile) in ways.items():
+            if only in name:
+                yield (name, *_stored(build(), profile))
 
     table(("variant", "MB", "relative L2", "top-1 agreement", "CPU s to export"), rows())
 
@@ -187,7 +198,7 @@ def _pruned() -> ModelSource:
     return dataclasses.replace(made, reference=efficientnet().module)
 
 
-def cost() -> None:
+def cost(_only: str) -> None:
     """Print CPU and wall time of an export, part by part, beside what a script with bare coremltools takes."""
     source = efficientnet(1)
     library.load()
@@ -246,10 +257,12 @@ def _ours(source: ModelSource) -> dict[str, tuple[float, float]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", metavar="WORD")
     ways = {each.__name__: each for each in (coverage, parity, variants, cost)}
     parser.add_argument("what", choices=ways)
     torch.set_num_threads(2)
-    ways[parser.parse_args().what]()
+    given = parser.parse_args()
+    ways[given.what](given.only)
 
 
 if __name__ == "__main__":

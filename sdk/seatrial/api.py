@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from seatrial_runner.trial import TrialRunner
     from seatrial_targets.budgets import Budgets
     from seatrial_targets.inventory import Device
+    from seatrial_targets.profile import TargetProfile
 
     from .compression.analysis.record import Analysis
     from .compression.recipe import Recipe
@@ -46,6 +47,7 @@ def export(
     data: str | ModelSource | None = None,
     log: Path | None = None,
     keep_float: Sequence[str] = (),
+    keep_float32: Sequence[str] = (),
     on_progress: OnStage | None = None,
 ) -> Bundle:
     """Export a model for a target and return the bundle, written below the folder ``out`` as ``NAME.TARGET``.
@@ -54,12 +56,15 @@ def export(
     the source that a compressed `.pt2` was made from: its calibration, checks and evaluate are taken, and parity is
     measured against its module. When the model can't be exported, ``log`` (a file) receives the converter's whole
     error. ``keep_float`` names modules that int8 leaves in floating point, beside those of the source and the target.
-    Needs the extra ``[export]``. Raises UnknownNameError, ModelError, ExportError.
+    ``keep_float32`` takes the place of the target's ``coreml.keep_float32``: what stays in float32 in a Core ML package
+    of float16, or ``auto``. Needs the extra ``[export]``. Raises UnknownNameError, UserError, ModelError, ExportError.
     """
     from seatrial_runner.bundle import Bundle
     from seatrial_targets import registry
 
     profile = registry.get(target)  # before the model's code runs, which may take long
+    if keep_float32:
+        profile = _keeping_float32(profile, keep_float32)
     from .exporters import export as run_export
     from .source import load_source
 
@@ -69,6 +74,18 @@ def export(
     if keep_float:
         loaded = replace(loaded, keep_float=(*loaded.keep_float, *keep_float))
     return Bundle.open(run_export(loaded, profile, Path(out), name=name or None, log=log, on_progress=on_progress))
+
+
+def _keeping_float32(profile: TargetProfile, names: Sequence[str]) -> TargetProfile:
+    from pydantic import ValidationError
+
+    if profile.runtime.name != "coreml":
+        raise UserError(f"keep_float32 is for Core ML; target {profile.name!r} is for {profile.runtime.name}")
+    try:
+        return profile.keeping_float32(names)
+    except ValidationError as error:
+        said = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise UserError(f"target {profile.name!r}: {said}") from error
 
 
 def compress(

@@ -58,7 +58,15 @@ class ImageInput(Spec):
 
 class CoreMLSettings(Spec):
     """``io``: the type in which inputs and outputs of floating point are exchanged; ``images``: inputs that are images,
-    by their name."""
+    by their name. ``keep_float32``, with fp16: operations (named as `seatrial bundle layers` does) and modules, as
+    names or patterns, that stay in float32; or ``auto``: the fewest that keep the outputs within 5e-3 of torch."""
 
     io: Literal["float32", "float16"] = "float32"
     images: dict[str, ImageInput] = Field(default_factory=dict)
+    keep_float32: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+    @model_validator(mode="after")
+    def _automatic(self) -> CoreMLSettings:
+        if "auto" in self.keep_float32 and len(self.keep_float32) > 1:
+            raise ValueError("keep_float32 is auto, or names; auto finds all that are needed")
+        return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
@@ -226,6 +227,19 @@ class TargetProfile(Spec):
             raise ValueError(f"weights and coreml are for Core ML, not for {self.runtime.name}")
         if self.weights is not None and self.precision == "int8":
             raise ValueError("precision int8 already says how weights are stored; leave weights out, or choose fp16")
+        kept = self.coreml.keep_float32
+        if kept and self.precision != "fp16":
+            raise ValueError(f"coreml.keep_float32 keeps operations out of float16, but precision is {self.precision}")
+        if "auto" in kept and self.weights is not None:
+            raise ValueError(
+                "coreml.keep_float32: auto looks for what float16 costs, which stored weights hide; leave weights out, "
+                "or name the operations"
+            )
+
+    def keeping_float32(self, names: Sequence[str]) -> TargetProfile:
+        """Return the profile with ``coreml.keep_float32`` set. Raises pydantic's ValidationError where it can't be."""
+        settings = self.coreml.model_dump() | {"keep_float32": tuple(names)}
+        return TargetProfile.model_validate(self.model_dump(by_alias=True) | {"coreml": settings})
 
     def selects(self, *, machine: str = "", model: str = "", os: str = "", os_version: str = "") -> bool:
         """Return whether a device that reports this fits the target; what it does not report is not judged."""

@@ -34,6 +34,7 @@ NEEDED = {
 @click.option("--data", metavar="SOURCE", help="What a compressed .pt2 was made from: gives checks and the reference.")
 @click.option("--log", type=FILE, metavar="FILE", help="Where the converter's whole error goes if there is one.")
 @click.option("--keep-float", multiple=True, metavar="MODULE", help="Leave this module out of int8; may be repeated.")
+@click.option("--keep-float32", multiple=True, metavar="NAME", help="Core ML: leave this out of float16, or auto.")
 @click.pass_obj
 def export(
     screen: Screen,
@@ -44,6 +45,7 @@ def export(
     data: str | None,
     log: Path | None,
     keep_float: tuple[str, ...],
+    keep_float32: tuple[str, ...],
 ) -> None:
     """Export SOURCE, which is `module:factory`, `file.py:factory`, a `.pt2` file or `hf:FOLDER`, for a target."""
     _need_extra(target)
@@ -52,8 +54,9 @@ def export(
 
     with shown_steps() as stage:
         bundle = api.export(
-            source, target, out, name=name, data=data, log=log, keep_float=keep_float, on_progress=stage
-        )
+            source, target, out, name=name, data=data, log=log,
+            keep_float=keep_float, keep_float32=keep_float32, on_progress=stage,
+        )  # fmt: skip
     screen.document(described(bundle))
     _say(screen, bundle)
 

@@ -18,11 +18,11 @@ from ..golden import toolchain
 from ..program import captured, identity
 from ..shapes import plan_shapes
 from .agreement import agree
-from .artifact import PackageArtifact
 from .checks import check_program, check_target
-from .convert import Converted, convert
 from .features import input_features
-from .package import NAME, package_files, write_package
+from .float32 import chosen, notes_on_precision
+from .making import Made, Maker
+from .package import NAME
 from .quantize import quantized
 from .reference import AppReference, states_of
 from .rewriting import rewritten
@@ -61,38 +61,35 @@ class CoreMLExporter:
         check_program(source, known.program, target)
         reference = AppReference(source, output_names(program), features, states_of(source, known.program))
         with tempfile.TemporaryDirectory() as temporary:
-            converted = convert(source, known, features, target, log, on_progress, Path(temporary))
-            files = package_files(converted.model, _metadata(source))
-            folder = write_package(files, Path(temporary))
-            on_progress("read the package back")
             examples = example_arrays(source)
-            artifact = PackageArtifact(folder, features, plan, examples, reference.run(examples))
+            maker = Maker(source, known, features, plan, examples, reference.run(examples), log, on_progress)
+            wanted = chosen(target, maker, reference, Path(temporary) / "exact")
+            made = maker.make(wanted, Path(temporary) / "made")
+            artifact = made.artifact
             agreement = agree(source, program, plan, target, reference, artifact, on_progress)
+            notes = notes_on_precision(target, made, agreement, maker)
             report = deployability(artifact.session.package, target.device.soc)
         record = {DEPLOYABILITY_FILE: Content("record", canonical_json(report))}
         on_progress("write the bundle")
-        fields = _fields(converted, agreement, target, artifact)
+        fields = _fields(made, agreement, target, notes)
         fields |= {"name": name, "recipe_digest": recipe_digest, "model_digest": identity(source, program, plan)}
-        package = {f"{NAME}/{path}": Content("artifact", data) for path, data in files.items()}
+        package = {f"{NAME}/{path}": Content("artifact", data) for path, data in made.files.items()}
         return write_bundle(out, package | record | agreement.contents, fields).path
 
 
-def _metadata(source: ModelSource) -> dict[str, str]:
-    licence = {"licence": source.weights_licence} if source.weights_licence else {}
-    return licence | dict(source.metadata)
-
-
 def _fields(
-    converted: Converted, agreement: Agreement, target: TargetProfile, artifact: PackageArtifact
+    made: Made, agreement: Agreement, target: TargetProfile, precision_notes: tuple[str, ...]
 ) -> dict[str, Any]:
-    notes = (f"converted by the {converted.route} route", *converted.notes, *agreement.fields["notes"])
+    converted = made.converted
+    route = f"converted by the {converted.route} route"
+    notes = (route, *converted.notes, *precision_notes, *agreement.fields["notes"])
     return {
         "target": target.name,
         "profile": target.model_dump(mode="json", by_alias=True),
         "runtime": target.runtime.name,
         "precision": target.precision,
         "artifact": NAME,
-        "precision_summary": precision_summary(artifact.session.package.function),
+        "precision_summary": precision_summary(made.artifact.session.package.function),
         "toolchain": toolchain("coremltools"),
         **agreement.fields,
         "notes": notes,

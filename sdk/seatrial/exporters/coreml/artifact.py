@@ -110,7 +110,10 @@ class PackageArtifact:
         findings = Findings()
         self.session.run(inputs, observer=findings.observe)
         if findings.overflows:
-            return f"{findings.overflows[0]}; export this model as fp32, or scale what that operation takes"
+            return (
+                f"{findings.overflows[0]}; keep it in float32 (--keep-float32 auto, or NAME), export this model "
+                "as fp32, or scale what that operation takes"
+            )
         return f"it begins with {findings.invalid or 'the inputs'}; export this model as fp32"
 
 

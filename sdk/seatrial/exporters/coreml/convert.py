@@ -22,6 +22,7 @@ from ..capture import keep_error, output_names, see_log
 from ..noise import quiet as torch_quiet
 from .deployment import deployment_target
 from .features import Feature, input_types
+from .precision import Kept, modules_of
 from .progress import ProgressStream
 from .rewriting import Rewritten
 from .storage import stored
@@ -38,11 +39,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Converted:
-    """A converted model (coremltools' MLModel), the route that it took, and what coremltools warned of."""
+    """A converted model (coremltools' MLModel), the route that it took, what coremltools warned of, and the operations
+    that were kept in float32."""
 
     model: Any
     route: str
     notes: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
 
 def convert(
@@ -61,15 +64,20 @@ def convert(
     """
     ct = library.load()
 
-    def converted(model: Any) -> Any:
+    def converted(model: Any) -> tuple[Any, Kept]:
         # coremltools changes what it is given, so that each attempt gets its own.
         package = str(folder / f"{type(model).__name__}.mlpackage")
-        return ct.convert(model, **_arguments(known.original, source, features, target, ct), package_dir=package)
+        kept = Kept(target.coreml.keep_float32, modules_of(known.program, output_names(known.original)))
+        arguments = _arguments(known.original, source, features, target, ct) | _precision(target, kept, ct)
+        made = ct.convert(model, **arguments, package_dir=package)
+        kept.check()
+        return made, kept
 
     with silence(on_progress) as heard:
         try:
-            model = _finished(converted(known.program), target, on_progress)
-            return Converted(model, "export", (*_says(known), *library.condensed(heard)))
+            model, kept = converted(known.program)
+            model = _finished(model, target, on_progress)
+            return Converted(model, "export", (*_says(known), *library.condensed(heard)), kept.names)
         except ExportError:
             raise
         except Exception as error:
@@ -79,12 +87,14 @@ def convert(
             raise ExportError(f"{explained(first, first, known)}{see_log(log)}") from first
         on_progress("convert again, from a trace")
         try:
-            model = converted(_traced(source))
+            model, kept = converted(_traced(source))
+        except ExportError:
+            raise
         except Exception as error:
             keep_error(first, log, f"\nand from a trace:\n{error}\n")
             raise ExportError(f"{explained(first, _released(error), known)}{see_log(log)}") from first
         model = _finished(model, target, on_progress)
-        return Converted(model, "trace", (_why_traced(first), *library.condensed(heard)))
+        return Converted(model, "trace", (_why_traced(first), *library.condensed(heard)), kept.names)
 
 
 def _says(known: Rewritten) -> tuple[str, ...]:
@@ -111,7 +121,6 @@ def _arguments(
     ct: Any,
 ) -> dict[str, Any]:
     outputs = [ct.TensorType(name=name, dtype=_output_dtype(value, target)) for name, value in _outputs(program)]
-    precision = ct.precision.FLOAT32 if target.precision == "fp32" else ct.precision.FLOAT16
     labels = {"classifier_config": ct.ClassifierConfig(list(source.class_labels))} if source.class_labels else {}
     return {
         **labels,
@@ -119,9 +128,16 @@ def _arguments(
         "outputs": outputs,
         "convert_to": "mlprogram",
         "minimum_deployment_target": deployment_target(target, ct),
-        "compute_precision": precision,
         "skip_model_load": True,
     }
+
+
+def _precision(target: TargetProfile, kept: Kept, ct: Any) -> dict[str, Any]:
+    if target.precision == "fp32":
+        return {"compute_precision": ct.precision.FLOAT32}
+    if not target.coreml.keep_float32:
+        return {"compute_precision": ct.precision.FLOAT16}
+    return {"compute_precision": ct.transform.FP16ComputePrecision(op_selector=kept.is_float16)}
 
 
 def _outputs(program: torch.export.ExportedProgram) -> list[tuple[str, Any]]:

@@ -26,7 +26,7 @@ from ..parity import ratio_db
 from ..program import captured, identity
 from ..shapes import plan_shapes
 from .artifact import PackageArtifact
-from .features import Feature, input_features
+from .features import Arrays, Feature, input_features
 from .quantize import quantized
 from .rewriting import rewritten
 
@@ -66,13 +66,25 @@ def departures(bundle: Bundle, source: ModelSource, on_progress: Progress) -> di
     known = rewritten(program).program
     folder, examples = bundle.path / bundle.manifest.artifact, example_arrays(source)
     artifact = PackageArtifact(folder, features, plan, examples, {})
+    return compared(artifact, known, features, examples, LIMITS_DB.get(target.precision, LIMIT_DB), on_progress)
+
+
+def compared(
+    artifact: PackageArtifact,
+    program: torch.export.ExportedProgram,
+    features: tuple[Feature, ...],
+    examples: Arrays,
+    limit_db: float,
+    on_progress: Progress,
+) -> dict[str, Any]:
+    """Return what `departures` does, for a package and the program that it was converted from."""
     on_progress("run torch")
-    values = _torch_values(known, features, examples)
+    values = _torch_values(program, features, examples)
     on_progress("run the package")
-    compared = _Comparison(_nodes(artifact.session.package.function, known), values)
-    artifact.session.run(artifact.given(examples), observer=compared.as_it_runs)
-    artifact.session.run(artifact.given(examples), observer=compared.fed_by_torch)
-    return _record(artifact.session.package.function, compared, target)
+    found = _Comparison(_nodes(artifact.session.package.function, program), values)
+    artifact.session.run(artifact.given(examples), observer=found.as_it_runs)
+    artifact.session.run(artifact.given(examples), observer=found.fed_by_torch)
+    return _record(artifact.session.package.function, found, limit_db)
 
 
 def _torch_values(
@@ -144,8 +156,7 @@ def _db(value: torch.Tensor, stored: torch.Tensor) -> float:
     return ratio_db(float((wide**2).sum()), float(((wide - stored.double()) ** 2).sum().nan_to_num(1e300)))
 
 
-def _record(function: Function, compared: _Comparison, target: TargetProfile) -> dict[str, Any]:
-    limit = LIMITS_DB.get(target.precision, LIMIT_DB)
+def _record(function: Function, compared: _Comparison, limit: float) -> dict[str, Any]:
     runs = [each for each in function.block.walk() if each.type != "const" and not each.type.startswith("constexpr_")]
     layers: list[dict[str, Any]] = [
         {"name": output.name, "op": each.type, "own_db": compared.own[output.name], "after_db": after, "gain_db": None}

@@ -38,10 +38,15 @@ class State:
 
 @dataclass
 class Evaluator:
-    """Executes one package. With ``rounded`` False nothing is rounded to float16: what is left is not rounding."""
+    """Executes one package. With ``rounded`` False nothing is rounded to float16: what is left is not rounding.
+
+    ``in_float16``: which operations of a package in float32 to compute as if they were declared in float16: what they
+    take, weights too, and what they yield is rounded, as by coremltools' float16 pass.
+    """
 
     package: Package
     rounded: bool = True
+    in_float16: Callable[[Operation], bool] | None = None
     _constants: dict[int, tuple[Any, ...]] = field(default_factory=dict)
 
     def unsupported(self) -> list[str]:
@@ -107,9 +112,13 @@ class Evaluator:
         return self._constants[id(operation)]
 
     def _computed(self, operation: Operation, environment: Environment) -> Any:
-        call = Call(operation, self._values(operation, environment), self.package.function.ios)
+        half = self.in_float16 is not None and self.in_float16(operation)
+        values = self._values(operation, environment)
+        taken = {name: tuple(map(_halved, each)) for name, each in values.items()} if half else values
+        call = Call(operation, taken, self.package.function.ios)
         try:
-            return implementations()[operation.type](call)
+            made = implementations()[operation.type](call)
+            return (tuple(map(_halved, made)) if isinstance(made, tuple) else _halved(made)) if half else made
         except EvaluationError:
             raise
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
@@ -200,6 +209,11 @@ def _kind(value: torch.Tensor) -> str:
     if value.dtype == torch.bool:
         return "bool"
     return "float" if value.is_floating_point() else "int"
+
+
+def _halved(value: Any) -> Any:
+    is_float32 = isinstance(value, torch.Tensor) and value.dtype == torch.float32
+    return value.half().float() if is_float32 else value
 
 
 def _lacking(types: list[str]) -> str:
