@@ -1,7 +1,9 @@
 """Small real bundles: an ONNX model whose cost and answer are known, for the machine that the tests run on."""
 
+import contextlib
 import io
 import itertools
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +14,22 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from seatrial_runner.bundle import Bundle, Content, write_bundle
+from seatrial_runner.plan import Plan
 from seatrial_targets import registry
 from seatrial_targets.inventory import Device
 
 MACHINE = platform.machine()
 TARGET = {"x86_64": "x86-64-cpu-fp32", "aarch64": "arm64-cpu-fp32"}[MACHINE]
 MakeBundle = Callable[..., Bundle]
+QUICK = Plan(
+    solo_runs=2,
+    memory_runs=1,
+    solo_iterations=20,
+    duet_iterations=8,
+    memory_iterations=3,
+    warmup_iterations=2,
+    warmup_min_ns=1_000_000,
+)
 
 
 def matmul_chain(depth: int, width: int = 64) -> bytes:
@@ -81,3 +93,17 @@ def make_bundle(tmp_path: Path) -> MakeBundle:
 def here(tmp_path: Path) -> Device:
     """Return this machine as a device with a folder of its own (whose name has a space, as people's do)."""
     return Device(name="here", target=TARGET, transport="local", root=str(tmp_path / "device root"))
+
+
+def leftovers(device: Device) -> list[str]:
+    return sorted(p.name for p in Path(str(device.root)).iterdir() if p.name != "blobs")
+
+
+def agents_running(device: Device) -> list[str]:
+    """The processes in a run's folder, by which an agent is known: its command line names no folder of ours."""
+    found = []
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if f"{device.root}/runs/" in os.readlink(cwd):
+                found.append(cwd.parent.name)
+    return found

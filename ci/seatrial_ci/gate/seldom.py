@@ -12,7 +12,7 @@ from seatrial_ci.gate.settings import GateSettings
 from seatrial_ci.gate.verdict import Check, Outcome
 from seatrial_ci.gate.wording import between, exact, label, show
 from seatrial_ci.statistics.intervals import percentile_interval
-from seatrial_runner.records import Trial, agent_arm
+from seatrial_runner.records import Run, Trial, agent_arm
 
 if TYPE_CHECKING:
     from seatrial_targets.budgets import Budgets
@@ -57,8 +57,12 @@ def _sustained(trial: Trial, limit: float, settings: GateSettings, problems: tup
         return _invalid("sustained_latency", limit, series.problem or spoiled[0])
     if len(series.values) > 1:
         return judge_limit(SUSTAINED, series, limit, settings).check
+    return _by_its_samples(series.runs[0], limit, settings)
+
+
+def _by_its_samples(run: Run, limit: float, settings: GateSettings) -> Check:
     level = 1 - 2 * max(settings.alpha, settings.beta)
-    found = percentile_interval(steady_samples(agent_arm(series.runs[0], CANDIDATE)), 0.5, level)
+    found = percentile_interval(steady_samples(agent_arm(run, CANDIDATE)), 0.5, level)
     low, high = found.low, found.high
     outcome = Outcome.FAIL if low > limit else Outcome.PASS if high <= limit else Outcome.INCONCLUSIVE
     how = {Outcome.FAIL: "is over", Outcome.PASS: "is within"}.get(outcome, "can't be told from")

@@ -33,7 +33,6 @@ def show(screen: Screen, path: Path) -> None:
     """Show what the bundle at PATH holds, after verifying it."""
     import json
 
-    from seatrial_ci.stated import accuracy_text, parity_text
     from seatrial_runner.bundle import Bundle
     from seatrial_targets.units import format_size
 
@@ -43,19 +42,7 @@ def show(screen: Screen, path: Path) -> None:
     record = deployability.recorded(opened)
     found = {} if record is None else {"deployability": record}
     screen.document({"path": str(path), "digest": opened.digest, "manifest": body, **found})
-    rows = [
-        ("name", manifest.name),
-        ("target", f"{manifest.target} ({manifest.runtime}, {manifest.precision})"),
-        ("digest", opened.digest),
-        ("size", format_size(manifest.size_bytes)),
-        ("parity with torch", parity_text(manifest.parity, unchecked=manifest.parity_unchecked)),
-        *(("parity of each output", text) for text in _each_output(manifest.parity)),
-        ("accuracy", accuracy_text(manifest.accuracy)),
-        ("weights", ", ".join(f"{count} {kind}" for kind, count in manifest.precision_summary.items()) or "-"),
-        ("licence", manifest.weights_licence or "not stated"),
-        ("made with", ", ".join(f"{k} {v}" for k, v in manifest.toolchain.items())),
-    ]
-    screen.table(("", ""), [*rows, *(("note", note) for note in manifest.notes)])
+    screen.table(("", ""), _facts(opened))
     screen.line()
     tensors = [("input", t) for t in manifest.inputs] + [("output", t) for t in manifest.outputs]
     screen.table(
@@ -66,6 +53,26 @@ def show(screen: Screen, path: Path) -> None:
     screen.table(("file", "for", "size", "sha256"), files)
     if record is not None:
         deployability.show(screen, record)
+
+
+def _facts(opened: Bundle) -> list[tuple[str, str]]:
+    from seatrial_ci.stated import accuracy_text, parity_text
+    from seatrial_targets.units import format_size
+
+    manifest = opened.manifest
+    return [
+        ("name", manifest.name),
+        ("target", f"{manifest.target} ({manifest.runtime}, {manifest.precision})"),
+        ("digest", opened.digest),
+        ("size", format_size(manifest.size_bytes)),
+        ("parity with torch", parity_text(manifest.parity, unchecked=manifest.parity_unchecked)),
+        *(("parity of each output", text) for text in _each_output(manifest.parity)),
+        ("accuracy", accuracy_text(manifest.accuracy)),
+        ("weights", ", ".join(f"{count} {kind}" for kind, count in manifest.precision_summary.items()) or "-"),
+        ("licence", manifest.weights_licence or "not stated"),
+        ("made with", ", ".join(f"{k} {v}" for k, v in manifest.toolchain.items())),
+        *(("note", note) for note in manifest.notes),
+    ]
 
 
 def _each_output(parity: Mapping[str, float]) -> list[str]:
