@@ -1,4 +1,4 @@
-"""Dynamic INT8: weights are quantized now, activations while the model runs. Linear layers alone."""
+"""Dynamic INT8: weights are quantized now, activations of linear layers while the model runs."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import torch
 
 from seatrial_targets.errors import UserError
 
+from ..capture import capture_batched
 from ..state import CompressionState, select, set_training
 from ..step import Outcome
+from ..weight_only.tables import quantize_tables
 from .cleaning import cleaned
 from .observers import EPS, PerChannelWeightObserver, WeightObserver
 from .pt2e import PlaceholderObserver, QuantizationSpec, converted, prepared
 from .quantizer import DynamicQuantizer, layer_nodes, layer_path
 
 if TYPE_CHECKING:
-    from ..capture import Captured
     from .settings import Quantize
 
 LEVELS = (0, 255)
 
 
-def quantize_dynamically(settings: Quantize, captured: Captured, state: CompressionState) -> Outcome:
+def quantize_dynamically(settings: Quantize, state: CompressionState) -> Outcome:
     """Replace the state's module by a graph whose linear layers find the scales of their inputs. Raises UserError."""
     names = [name for name, _ in state.module.named_modules() if name]
     kept = select(settings.keep_float, names, "layer") if settings.keep_float else []
-    module = captured.program.module()
+    tables = quantize_tables(state, kept) if settings.embeddings == 8 else []
+    module = capture_batched(state.as_source()).program.module()
     convolutions = [layer_path(node) for node in layer_nodes(module.graph) if "conv" in str(node.target)]
     quantizer = DynamicQuantizer(_activation(), _weight(settings), kept)
     model = prepared(module, quantizer)
@@ -39,9 +41,11 @@ def quantize_dynamically(settings: Quantize, captured: Captured, state: Compress
     state.form = "quantized"
     set_training(state.module, False)
     notes = [f"{len(quantizer.layers)} linear layers as dynamic INT8"]
+    if tables:
+        notes.append(f"{len(tables)} tables of embeddings as INT8")
     if convolutions:
         notes.append(f"{len(convolutions)} convolutions stay in float32: dynamic INT8 makes them no faster")
-    return Outcome(tuple(notes), {"layers": quantizer.layers})
+    return Outcome(tuple(notes), {"layers": quantizer.layers, "embeddings": tables})
 
 
 def _activation() -> QuantizationSpec:

@@ -45,9 +45,9 @@ class QuantizeStep(Step[Quantize]):
 
     def apply(self, state: CompressionState) -> Outcome:
         """Replace the module by a captured graph with quantizers."""
-        captured = capture_batched(state.as_source())
         if self.settings.scheme == "dynamic":
-            return quantize_dynamically(self.settings, captured, state)
+            return quantize_dynamically(self.settings, state)
+        captured = capture_batched(state.as_source())
         asymmetric = is_asymmetric(self.settings, state)
         kept, half = kept_layers(self.settings, state), half_layers(self.settings, state)
         quantizer = LayerQuantizer(self._specs(asymmetric), kept, outputs=asymmetric)

@@ -32,7 +32,8 @@ class QuantizerSettings(StepSettings):
 
 class Quantize(QuantizerSettings):
     """Post-training INT8, without training: "static" ranges of activations, from the calibration data, or "dynamic"
-    ones, found while the model runs, of linear layers alone (for ONNX Runtime; it does not make convolutions faster).
+    ones, found while the model runs, of linear layers alone (for ONNX Runtime; it does not make convolutions faster),
+    with tables of ``embeddings`` as INT8 by row (8) or left in "float".
 
     For "static":
     ``observer``: how the range of an activation is chosen: "minmax" (all values), "percentile" (leaves out
@@ -52,6 +53,7 @@ class Quantize(QuantizerSettings):
     rounding: Literal["nearest", "adaptive"] = "nearest"
     bias_correction: bool = True
     samples: Annotated[int, Field(ge=1, le=100_000)] = 128
+    embeddings: Literal["float", 8] = 8
 
     @model_validator(mode="after")
     def _percentile(self) -> Quantize:
@@ -64,6 +66,8 @@ class Quantize(QuantizerSettings):
         static_only = {"observer", "percentile", "rounding", "bias_correction", "samples", "activations", "keep_half"}
         if self.scheme == "dynamic" and (named := sorted(static_only & self.model_fields_set)):
             raise ValueError(f"scheme dynamic looks at no data before: leave {', '.join(named)} out")
+        if self.scheme == "static" and "embeddings" in self.model_fields_set:
+            raise ValueError("embeddings is for scheme dynamic; static INT8 leaves tables of embeddings in float")
         return self
 
     @property

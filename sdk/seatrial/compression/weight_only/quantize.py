@@ -16,8 +16,9 @@ from ..state import CompressionState, select
 from ..step import Outcome, Step
 from .gptq import Curvature, gptq
 from .grid import Grid, fit_grid
-from .layers import WeightOnlyEmbedding, WeightOnlyLinear
+from .layers import WeightOnlyLinear
 from .settings import QuantizeWeights
+from .tables import quantize_tables
 
 if TYPE_CHECKING:
     from seatrial_targets.profile import TargetProfile
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ..state import Tensors
 
 LEAST_GROUP = 16  # MatMulNBits takes groups of 16, 32, 64, 128 or 256
-LEAST_ROWS = 256  # of a table that is worth a scale for each row
 
 
 class QuantizeWeightsStep(Step[QuantizeWeights]):
@@ -56,7 +56,7 @@ class QuantizeWeightsStep(Step[QuantizeWeights]):
         for done, stage in enumerate(stages):
             state.tell("quantize weights", done, len(stages))
             errors |= self._stage(state, {path: chosen[path] for path in stage}, groups, samples)
-        tables = self._embeddings(state)
+        tables = quantize_tables(state, self.settings.skip) if self.settings.embeddings == 8 else []
         raised = self._raised(state, chosen, groups, errors, samples)
         state.form = "quantized"
         return Outcome(
@@ -153,16 +153,6 @@ class QuantizeWeightsStep(Step[QuantizeWeights]):
             raise UserError(f"least_quality: {wanted:g} dB is not reached with 8 bits everywhere ({quality:.1f} dB)")
         return raised
 
-    def _embeddings(self, state: CompressionState) -> list[str]:
-        if self.settings.embeddings == "float":
-            return []
-        skipped = self.settings.skip
-        tables = {name: each for name, each in state.layers(nn.Embedding).items() if each.num_embeddings >= LEAST_ROWS}
-        chosen = [name for name in tables if name not in skipped]
-        for name in chosen:
-            _replace(state.module, name, WeightOnlyEmbedding(_weight(tables[name])))
-        return chosen
-
     def _notes(
         self, chosen: Mapping[str, Any], left: list[str], tables: list[str], samples: list[Tensors]
     ) -> list[str]:
@@ -231,7 +221,7 @@ def gathered(state: CompressionState, layers: Mapping[str, nn.Module], samples: 
 
 def _weight(layer: nn.Module) -> torch.Tensor:
     weight: torch.Tensor = layer.weight.detach().float()
-    return weight if isinstance(layer, nn.Linear | nn.Embedding) else weight.T.contiguous()
+    return weight if isinstance(layer, nn.Linear) else weight.T.contiguous()
 
 
 def _replace(module: nn.Module, path: str, new: nn.Module) -> None:

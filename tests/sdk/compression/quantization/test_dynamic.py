@@ -69,6 +69,32 @@ def test_products_are_integer_ones_in_onnx_runtime(source: Source, tmp_path: Pat
     assert bundle.manifest.parity["sqnr_db"] == pytest.approx(made.record.steps[0].after.quality["sqnr_db"], abs=1)
 
 
+class Tokens(nn.Module):
+    """A table of embeddings and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.table, self.head = nn.Embedding(300, 16), nn.Linear(16, 4)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(self.table(ids).mean(1))
+
+
+def test_tables_of_embeddings_are_integers_too(source: Source, tmp_path: Path) -> None:
+    samples = [torch.randint(0, 300, (1, 6)) for _ in range(4)]
+    given = source(module=Tokens().eval(), example_inputs=samples[0], calibration=None, checks=samples)
+    made = seatrial.compress(given, [Quantize(scheme="dynamic")], tmp_path / "d.pt2")
+    assert made.record.steps[0].notes == ("1 linear layers as dynamic INT8", "1 tables of embeddings as INT8")
+    assert made.program.state_dict["table.weight"].dtype == torch.int8
+    bundle = seatrial.export(str(tmp_path / "d.pt2"), "x86-64-cpu-int8-dynamic", tmp_path, data=given)
+    stored = {each.name: each.data_type for each in onnx.load(bundle.file("model.onnx")).graph.initializer}
+    assert stored["table.weight"] == onnx.TensorProto.INT8
+    assert bundle.manifest.parity["sqnr_db"] > 35
+    for settings in (Quantize(scheme="dynamic", embeddings="float"), Quantize(scheme="dynamic", keep_float=("table",))):
+        assert seatrial.compress(given, [settings]).program.state_dict["table.weight"].dtype == torch.float32
+
+
 def test_convolutions_are_left_and_that_is_said(source: Source) -> None:
     made = seatrial.compress(source(), [Quantize(scheme="dynamic")])
     assert made.record.steps[0].details["layers"] == ["head"]
@@ -86,3 +112,5 @@ def test_what_can_not_be(source: Source) -> None:
         seatrial.compress(source(), [Quantize(scheme="dynamic", keep_float=("head",))])
     with pytest.raises(ConfigError, match="scheme dynamic looks at no data before: leave observer out"):
         Recipe.loads("steps:\n  - quantize: {scheme: dynamic, observer: mse}\n")
+    with pytest.raises(ConfigError, match="embeddings is for scheme dynamic"):
+        Recipe.loads("steps:\n  - quantize: {embeddings: float}\n")
