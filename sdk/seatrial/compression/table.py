@@ -35,6 +35,11 @@ STEPS: dict[str, Entry] = {
         "seatrial.compression.surgery.batch_norm:FoldBatchNormStep",
         "Fold batch norms into the convolutions and linear layers before them",
     ),
+    "equalize": Entry(
+        "seatrial.compression.surgery.settings:Equalize",
+        "seatrial.compression.surgery.equalize:EqualizeStep",
+        "Scale channels between layers so that their weights have ranges alike",
+    ),
     "replace_activation": Entry(
         "seatrial.compression.surgery.settings:ReplaceActivation",
         "seatrial.compression.surgery.activations:ReplaceActivationStep",

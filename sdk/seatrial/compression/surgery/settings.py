@@ -21,6 +21,16 @@ class FoldBatchNorm(StepSettings):
     kind: ClassVar[str] = "fold_batch_norm"
 
 
+class Equalize(StepSettings):
+    """Cross-layer equalisation: scale channels between two layers so that both have ranges alike; the outputs stay the
+    same. It helps INT8 with one scale per tensor (``weights: per_tensor``), and little where each channel has its own.
+    Only ReLU, leaky ReLU and pools may stand between; batch norms are folded first. ``rounds``: at most so often.
+    """
+
+    kind: ClassVar[str] = "equalize"
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 20
+
+
 class ReplaceActivation(StepSettings):
     """Replace activation modules by others that runtimes compute faster or quantize better, such as SiLU by Hardswish.
 

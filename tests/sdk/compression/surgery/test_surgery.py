@@ -14,7 +14,9 @@ from torch import nn
 import seatrial
 from seatrial.compression.quantization.settings import Quantize
 from seatrial.compression.surgery.batch_norm import foldable
+from seatrial.compression.surgery.equalize import equalized
 from seatrial.compression.surgery.settings import (
+    Equalize,
     FoldBatchNorm,
     FuseAttention,
     ReplaceActivation,
@@ -59,6 +61,65 @@ def test_only_norms_that_can_be_folded_are(source: Source) -> None:
     assert made.record.steps[0].after.quality["sqnr_db"] > 100
     assert isinstance(made.source.module.first_norm, nn.Identity)
     assert made.source.module.first.bias is not None
+
+
+class Uneven(nn.Module):
+    """Layers whose channels differ by factors of up to 400; one of them is read twice, one stands behind ReLU6."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
+        self.depthwise, self.point = nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 8, 1)
+        self.clipped, self.head = nn.Conv2d(8, 8, 1), nn.Linear(8, 5)
+        with torch.no_grad():
+            for i, layer in enumerate((self.first, self.depthwise, self.point)):
+                layer.weight *= torch.logspace(-1.3, 1.3, 8).roll(3 * i).reshape(-1, 1, 1, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.norm(self.first(image)))
+        x = torch.relu(self.depthwise(x))
+        x = torch.max_pool2d(self.point(x), 2)
+        x = x + torch.nn.functional.relu6(self.clipped(x))
+        return self.head(x.mean((2, 3)))
+
+
+def test_equalizing_changes_nothing_but_what_int8_loses(source: Source) -> None:
+    given = source(module=Uneven().eval())
+    made = seatrial.compress(given, [Equalize(rounds=200)])
+    (step,) = made.record.steps
+    assert step.details["pairs"] == [["first", "depthwise"], ["depthwise", "point"]]
+    assert step.after.quality["sqnr_db"] > 100
+    module = made.source.module
+    reaches = [
+        module.first.weight.abs().amax((1, 2, 3)), module.depthwise.weight.abs().amax((1, 2, 3)),
+        module.point.weight.abs().amax((0, 2, 3)),
+    ]  # fmt: skip
+    assert torch.allclose(reaches[0], reaches[1], rtol=0.03)
+    assert torch.allclose(reaches[1], reaches[2], rtol=0.03)
+    quality = [
+        seatrial.compress(given, [*before, Quantize(weights="per_tensor")]).record.steps[-1].after.quality["sqnr_db"]
+        for before in ((), (Equalize(),))
+    ]
+    assert quality[1] > quality[0] + 6
+
+
+def test_a_channel_that_is_dead_is_left_alone() -> None:
+    first, second = nn.Linear(2, 3), nn.Linear(3, 2)
+    with torch.no_grad():
+        first.weight[0] = 0
+        second.weight[:, 1] = 0
+    x = torch.randn(4, 2)
+    wanted = second(torch.relu(first(x)))
+    dead = first.weight[:2].clone()
+    equalized(first, second)
+    assert torch.equal(first.weight[:2], dead)
+    assert torch.allclose(second(torch.relu(first(x))), wanted, atol=1e-6)
+
+
+def test_nothing_to_equalize_is_said(source: Source) -> None:
+    with pytest.raises(UserError, match="there is nothing to equalize"):
+        seatrial.compress(source(module=nn.Sequential(nn.Flatten(), nn.Linear(192, 5)).eval()), [Equalize()])
 
 
 class Swish(nn.Module):

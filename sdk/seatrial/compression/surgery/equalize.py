@@ -1,0 +1,124 @@
+"""The step `equalize`: channels of neighbouring layers get ranges alike, so that one scale for all loses less.
+
+Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", ICCV 2019, section 4.1: where
+f(s x) = s f(x) for s > 0 stands between two layers, dividing an output channel of the first by s and multiplying the
+matching input channel of the second by s changes nothing. With s = sqrt(r1 / r2) both channels reach equally far.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+
+from seatrial_targets.errors import UserError
+
+from ...exporters.blame import node_module
+from ..capture import capture_for_export
+from ..step import Outcome, Step
+from .batch_norm import FoldBatchNormStep
+from .settings import Equalize, FoldBatchNorm
+
+if TYPE_CHECKING:
+    from ...source import ModelSource
+    from ..state import CompressionState
+
+_LAYERS = ("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default", "aten.linear.default")
+# What stands between without harm: f(s x) = s f(x) for s > 0, channel by channel.
+_HOMOGENEOUS = (
+    "aten.relu.default", "aten.relu_.default", "aten.leaky_relu.default", "aten.leaky_relu_.default",
+    "aten.dropout.default", "aten.dropout_.default", "aten.max_pool2d.default", "aten.avg_pool2d.default",
+)  # fmt: skip
+CONVERGED = 1.01  # no channel is scaled by more than this
+
+
+class Pair(NamedTuple):
+    """The paths of a layer and of the one that alone reads it."""
+
+    first: str
+    second: str
+
+
+class EqualizeStep(Step[Equalize]):
+    """Carries `Equalize` out."""
+
+    def apply(self, state: CompressionState) -> Outcome:
+        """Fold batch norms, then scale the channels of all pairs until they are even. Raises UserError for no pair."""
+        folded = FoldBatchNormStep(FoldBatchNorm()).apply(state)
+        pairs = equalizable(state.as_source())
+        if not pairs:
+            raise UserError(
+                "there is nothing to equalize: no layer alone reads another one directly, through ReLU or a pool"
+            )
+        rounds, widest = 0, float("inf")
+        while widest > CONVERGED and rounds < self.settings.rounds:
+            widest = max(equalized(*_both(state.module, pair)) for pair in pairs)
+            rounds += 1
+        note = f"{len(pairs)} pairs of layers equalized in {rounds} rounds"
+        return Outcome((*folded.notes, note), {"pairs": [list(pair) for pair in pairs], "rounds": rounds})
+
+
+def equalizable(source: ModelSource) -> list[Pair]:
+    """Return the pairs of layers of which the second alone reads the first, and each is called once.
+
+    Raises ExportError, with the user's line, when the model can't be captured.
+    """
+    nodes = [node for node in capture_for_export(source).graph.nodes if str(node.target) in _LAYERS]
+    calls = Counter(node_module(node) for node in nodes)
+    found = []
+    for node in nodes:
+        first = _behind(node.args[0])
+        if first is not None and str(first.target) in _LAYERS:
+            found.append(Pair(node_module(first), node_module(node)))
+    once = [pair for pair in found if all(calls[path] == 1 for path in pair)]
+    return [pair for pair in once if _fit(*_both(source.module, pair))]
+
+
+def _behind(node: Any) -> Any:
+    """The layer that a value comes from, when nothing else reads it on the way; else None."""
+    while len(node.users) == 1:
+        if str(node.target) not in _HOMOGENEOUS:
+            return node
+        node = node.args[0]
+    return None
+
+
+def _both(module: nn.Module, pair: Pair) -> tuple[Any, Any]:
+    return module.get_submodule(pair.first), module.get_submodule(pair.second)
+
+
+def _fit(first: Any, second: Any) -> bool:
+    """Whether the first's outputs are, one for one, the second's input channels; grouped ones only if depthwise."""
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+    if type(first) not in kinds or type(second) not in kinds or first.weight is second.weight:
+        return False
+    return bool(_inputs(second).shape[0] == first.weight.shape[0])
+
+
+def _inputs(layer: Any) -> torch.Tensor:
+    """A view of a layer's weights with its input channels first."""
+    weight: torch.Tensor = layer.weight.data
+    depthwise = getattr(layer, "groups", 1) > 1
+    return weight if depthwise and weight.shape[1] == 1 else weight.transpose(0, 1)
+
+
+def equalized(first: Any, second: Any) -> float:
+    """Make the channels between two layers reach equally far on both sides, in place; return the largest factor.
+
+    A channel that is all zeros on a side stays as it is.
+    """
+    out, back = first.weight.data, _inputs(second)
+    reach = [each.abs().flatten(1).amax(1) for each in (out, back)]
+    factor = torch.sqrt(reach[0] / reach[1])
+    factor = torch.where(torch.isfinite(factor) & (factor > 0), factor, torch.ones_like(factor))
+    out /= _along_first(factor, out)
+    back *= _along_first(factor, back)
+    if first.bias is not None:
+        first.bias.data /= factor
+    return float(torch.maximum(factor, 1 / factor).max())
+
+
+def _along_first(factor: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return factor.reshape(-1, *[1] * (like.ndim - 1))
