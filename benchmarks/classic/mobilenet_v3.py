@@ -24,7 +24,7 @@ ROWS = (
 def convolution(inner: int, outer: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     """A convolution and its batch norm."""
     layer = nn.Conv2d(inner, outer, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return [layer, nn.BatchNorm2d(outer, eps=0.001, momentum=0.01)]
+    return [layer, nn.BatchNorm2d(outer, eps=0.001)]
 
 
 class SqueezeExcite(nn.Module):

@@ -54,7 +54,7 @@ class Variant:
 
 def variants(steps: int) -> dict[str, Variant]:
     """Return the rows by name."""
-    training: dict[str, Any] = {"steps": steps, "learning_rate": 3e-4, "checkpoint_every": 20}
+    training: dict[str, Any] = {"steps": steps, "learning_rate": 1e-4, "checkpoint_every": 20}
     longer = {**training, "steps": 4 * steps, "learning_rate": 1e-3}
     soft = Distillation(temperature=4.0, hard_weight=0.3)
     taught = Distil(**longer, teacher="original", temperature=4.0, hard_weight=0.3)
@@ -72,6 +72,9 @@ def variants(steps: int) -> dict[str, Variant]:
         "pruned 50 %, static INT8": Variant(INT8, [Quantize()], base="pruned 50 %"),
         "all: pruned 50 %, distilled, QAT": Variant(
             INT8, [Prune(amount=PRUNED), taught, Qat(**training, distil=soft)]
+        ),
+        "all, trained 4 times as long": Variant(
+            INT8, [Prune(amount=PRUNED), taught.model_copy(update={"steps": 16 * steps}), Qat(**training, distil=soft)]
         ),
         "static INT8, mixed by estimate": Variant(INT8, [MixedPrecision(candidates=3)]),
     }  # fmt: skip

@@ -24,7 +24,7 @@ from .mobilenet_v3 import MobileNetV3
 from .resnet18 import ResNet18
 
 MODELS: dict[str, Callable[[], nn.Module]] = {"resnet18": ResNet18, "mobilenet-v3": MobileNetV3}
-EPOCHS = {"resnet18": 12, "mobilenet-v3": 5}
+EPOCHS = {"resnet18": 12, "mobilenet-v3": 20}
 TRAINING = Training(learning_rate=2e-3, weight_decay=0.02, warmup=0.1, clip_norm=5.0, checkpoint_every=50)
 
 
