@@ -25,7 +25,7 @@ SCRIPT = (
     "root=$1 mine=$2 seconds=$3 id=$4; shift 4\n"
     + RENEW
     + """
-mkdir -p "runs/$id" && cd "runs/$id" || exit 76
+umask 077; mkdir -p "runs/$id" && cd "runs/$id" || exit 76
 trap 'cd "$root" && rm -rf "runs/$id"' EXIT
 trap 'exit 143' HUP INT TERM
 cat > job || exit 77
@@ -33,13 +33,16 @@ cat > job || exit 77
 """
 )
 
+# Around a run beside which a meter's program measures: tells it to stop, so that nobody else has to come for that.
+ENDING = 'name=$1; shift; "$@"; code=$?; : > "../../meter.$name.stop"; exit "$code"'
+
 # Kills what earlier runners left behind, removes their folders and half-written files, and takes back what they changed
 # on the device; a push that broke off within the last day may still be resumed. Only for who holds the lease.
 SWEEP = (
     """
 cd "$1" 2>/dev/null || exit 0
 rm -f lease.????????????????
-rm -rf evaluate meter.*.stop blobs/many.*
+rm -rf meter.*.stop blobs/many.*
 find blobs -name '*.part*' -mtime +0 -exec rm -f {} + 2>/dev/null
 rmdir runs 2>/dev/null
 if [ -d runs ]; then
@@ -55,7 +58,6 @@ fi
 
 
 SWEEP_SECONDS = 120.0
-EVALUATE_FOLDER = "evaluate"  # in ours, for as long as a run of that kind takes; `SWEEP` knows it
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class RunRequest:
     feeds: Mapping[str, Path] = field(default_factory=dict)  # evaluate: raw samples of each input, here
     fetches: Mapping[str, Path] = field(default_factory=dict)  # evaluate: where the outputs are to go, here
     samples: int = 0
+    ends: str = ""  # energy: the meter's program that measures beside it, see `run_in_folder`
     token: str = field(default_factory=lambda: secrets.token_hex(16))
 
     @property
@@ -93,17 +96,27 @@ class RunRequest:
 
 
 def run_in_folder(
-    transport: Transport, lease: Lease, argv: Sequence[str], stdin: bytes, seconds: float, *, max_output: int = 64 << 20
+    transport: Transport,
+    lease: Lease,
+    argv: Sequence[str],
+    stdin: bytes,
+    seconds: float,
+    *,
+    files: Sequence[Path] = (),
+    ends: str = "",
+    max_output: int = 64 << 20,
 ) -> Completed:
     """Run ``argv`` with the path of a job file as its last word, in a folder that lives as long as the process.
 
-    ``stdin`` becomes the job file. The lease is renewed first. Raises LeaseHeldError when the lease was taken from us,
-    DiskFullError, DeviceError when our folder can't be used, and whatever the transport raises.
+    ``stdin``, and then ``files``, become the job file. The lease is renewed first. When the process has ended, so is
+    the meter's program called ``ends``. Raises LeaseHeldError when the lease was taken from us, DiskFullError,
+    DeviceError when our folder can't be used, and whatever the transport raises.
     """
     renewed = min(lease.seconds + int(seconds), LONGEST_SECONDS)
     words = ["sh", "-c", SCRIPT, "seatrial", transport.root, lease.token, str(renewed)]
-    words += [f"{time.time_ns():x}-{secrets.token_hex(3)}", *argv]
-    done = transport.run(words, deadline=Deadline.after(seconds), stdin=stdin, max_output=max_output)
+    words += [f"{time.time_ns():x}-{secrets.token_hex(3)}"]
+    words += ["sh", "-c", ENDING, "seatrial", ends, *argv] if ends else argv
+    done = transport.run(words, deadline=Deadline.after(seconds), stdin=stdin, files=files, max_output=max_output)
     _refuse(done, transport)
     return done
 

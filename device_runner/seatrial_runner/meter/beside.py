@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seatrial_targets.errors import HarnessError
 from seatrial_targets.inventory import Device
@@ -58,8 +58,9 @@ def _beside_device_program(execute: Execute, request: RunRequest, transport: Tra
     kind = get_meter(meter.id.partition(":")[0])
     if not isinstance(kind, ProgramMeter):
         raise HarnessError(f"meter {meter.id} is none that this version reads")
-    with DeviceProgram(transport, kind.script(meter), request.token, request.seconds + 120) as program:
-        result = execute(request)
+    name, seconds = request.token[:16], request.seconds + 120
+    with DeviceProgram(transport, kind.script(meter), name, seconds, ended_by_run=True) as program:
+        result = execute(replace(request, ends=name))
     readings = kind.parse(program.output, meter)
     known = rails_of(meter, readings) if meter.id == "perfetto" else meter
     if program.problem or not readings.rows:

@@ -17,14 +17,16 @@ from ..transport.base import Completed, Transport
 from .base import Meter
 
 MOST_OUTPUT = 64 << 20
+ENDS_SECONDS = 5.0  # what a program may take to end that was ended by its run, before it is told so once more
 
-# The program runs until a file appears in our folder, so that it can be ended over any wire; then it is asked to end,
-# and may still print what it has. Its children end with this script, whatever they are.
+# The program runs until a file appears in our folder, so that it can be ended over any wire, and by the run beside it;
+# after one more reading or so it is asked to end, and may still print what it has. Its children end with this script.
 WRAP = r"""
 cd "$1" || exit 71
-stop=meter.$2.stop; rm -f "$stop"
+stop=meter.$2.stop
 sh -c "$3" </dev/null & job=$!
 while [ ! -e "$stop" ] && kill -0 "$job" 2>/dev/null; do sleep .2 2>/dev/null || sleep 1; done
+sleep .2 2>/dev/null || sleep 1
 rm -f "$stop"
 kill -TERM "$job" 2>/dev/null; wait "$job"
 exit 0
@@ -56,12 +58,18 @@ class ProgramMeter(Meter):
 
 
 class DeviceProgram:
-    """Runs a program meter in a thread while the block is on: its `output`, and the `problem` that it had."""
+    """Runs a program meter in a thread while the block is on: its `output`, and the `problem` that it had.
 
-    def __init__(self, transport: Transport, script: str, token: str, seconds: float) -> None:
+    With ``ended_by_run`` a run inside the block was told to end it (`run_in_folder`), which saves a round trip.
+    """
+
+    def __init__(
+        self, transport: Transport, script: str, name: str, seconds: float, *, ended_by_run: bool = False
+    ) -> None:
         self.output, self.problem = b"", ""
-        self._transport, self._token, self._seconds = transport, token[:16], seconds
-        argv = ["sh", "-c", WRAP, "seatrial", transport.root, self._token, script]
+        self._ended_by_run = ended_by_run
+        self._transport, self._name, self._seconds = transport, name, seconds
+        argv = ["sh", "-c", WRAP, "seatrial", transport.root, self._name, script]
         self._thread = threading.Thread(target=self._run, args=(argv,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -69,14 +77,20 @@ class DeviceProgram:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        argv = ["sh", "-c", ': > "$1/meter.$2.stop"', "seatrial", self._transport.root, self._token]
+        if self._ended_by_run and error is None:
+            self._thread.join(ENDS_SECONDS)
+        if self._thread.is_alive():
+            self._stop()
+        self._thread.join(30.0)
+        if self._thread.is_alive():
+            self.problem = self.problem or "it did not end when it was told to"
+
+    def _stop(self) -> None:
+        argv = ["sh", "-c", ': > "$1/meter.$2.stop"', "seatrial", self._transport.root, self._name]
         try:
             self._transport.run(argv, deadline=Deadline.after(30.0))
         except SeatrialError as lost:  # then the run has failed, too, or its own deadline ends the program
             self.problem = self.problem or str(lost)
-        self._thread.join(30.0)
-        if self._thread.is_alive():
-            self.problem = self.problem or "it did not end when it was told to"
 
     def _run(self, argv: list[str]) -> None:
         try:

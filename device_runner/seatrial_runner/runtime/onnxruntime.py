@@ -25,7 +25,7 @@ from ..run import RunRequest, how_it_ended, run_in_folder
 from ..transport.base import Completed, Transport
 from . import output
 from .base import Ground
-from .ort_evaluate import evaluate_job, sent
+from .ort_evaluate import Chunk
 from .ort_job import MODES, arm_job, job_for
 from .ort_profile import promise, read_profile
 
@@ -78,15 +78,18 @@ class OnnxRuntimeAgent:
     def execute(self, request: RunRequest) -> AgentResult:
         """Run the agent once. See `Equipped.execute`."""
         if request.kind == "evaluate":
-            arm = self.arms[request.arms["a"]]
-            with sent(self.transport, self.lease, request, arm) as fed:
-                return self._run(evaluate_job(self.job(request), fed, request.samples), request)
-        return self._run(self.job(request), request)
-
-    def _run(self, job: Job, request: RunRequest) -> AgentResult:
-        text = job.render().encode()
-        done = run_in_folder(self.transport, self.lease, self.agent, text, request.seconds)
+            return self._evaluate(request)
+        text = self.job(request).render().encode()
+        done = run_in_folder(self.transport, self.lease, self.agent, text, request.seconds, ends=request.ends)
         return self._understood(self._parsed(done, request.token), request)
+
+    def _evaluate(self, request: RunRequest) -> AgentResult:
+        chunk = Chunk(request, self.arms[request.arms["a"]])
+        done, outputs = chunk.run(self.transport, self.lease, self.agent, self.job(request))
+        result = self._parsed(done, request.token)
+        if result.error is None:
+            chunk.keep(outputs, self.transport.name)
+        return result
 
     def _parsed(self, done: Completed, token: str) -> AgentResult:
         try:

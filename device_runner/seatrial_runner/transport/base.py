@@ -45,16 +45,18 @@ class Transport(ABC):
         *,
         deadline: Deadline,
         stdin: bytes = b"",
+        files: Sequence[Path] = (),
         max_output: int = 64 << 20,
     ) -> Completed:
         """Run one program on the device, in its own session, killed there at the deadline or when we go away.
 
         ``argv`` reaches the program as it is: no shell sees it. A program that can't be found gives exit code 127.
+        Its standard input is ``stdin``, then the content of ``files``, one after the other.
         The program and its children have been killed when this returns; when it raises, also KeyboardInterrupt, their
         end is under way.
 
         Raises LinkLostError when the output ended without its end marker, DeadlineError at the deadline,
-        DeviceError when either stream is longer than ``max_output`` bytes.
+        DeviceError when either stream is longer than ``max_output`` bytes, HarnessError for a file that can't be read.
         """
 
     @abstractmethod

@@ -53,24 +53,25 @@ class ShellTransport(Transport):
         *,
         deadline: Deadline,
         stdin: bytes = b"",
+        files: Sequence[Path] = (),
         max_output: int = 64 << 20,
     ) -> Completed:
         """See `Transport.run`."""
         out = shell.Bounded(max_output, lambda: self._too_long(argv, max_output))
         err = shell.Bounded(max_output, lambda: self._too_long(argv, max_output))
-        code = self._marked_run(argv, stdin, out, err, deadline)
+        code = self._marked_run(argv, Input(stdin, files), out, err, deadline)
         return Completed(shell.exit_code(code), out.value(), err.value())
 
     def _marked_run(
-        self, argv: Sequence[str], stdin: bytes, out: shell.Bounded, err: shell.Bounded, deadline: Deadline
+        self, argv: Sequence[str], stdin: Input, out: shell.Bounded, err: shell.Bounded, deadline: Deadline
     ) -> int:
         doing = f"{shell.quoted(argv)} on {self.name}"
         deadline.check(doing)
         _reject_nul(argv)
         token = shell.new_token()
-        line = shell.command(shell.RUN, token, _device_seconds(deadline), str(len(stdin)), *argv)
+        line = shell.command(shell.RUN, token, _device_seconds(deadline), str(stdin.length), *argv)
         streams = shell.MarkedStream(token, out.write), shell.MarkedStream(token, err.write)
-        words = self._exchange(line, _chunks(stdin), streams, deadline, hold=True)
+        words = self._exchange(line, stdin.chunks(), streams, deadline, hold=True)
         return self._code(streams, doing, words)
 
     def _code(self, streams: tuple[shell.MarkedStream, shell.MarkedStream], doing: str, words: str) -> int:
@@ -175,7 +176,7 @@ class ShellTransport(Transport):
         argv = ["sh", "-c", shell.READ, "seatrial", remote]
         out = shell.Bounded(max_bytes, lambda: self._too_long(["cat", remote], max_bytes), file)
         err = shell.Bounded(_SMALL_OUTPUT, lambda: self._too_long(["cat", remote], _SMALL_OUTPUT))
-        if self._marked_run(argv, b"", out, err, deadline):
+        if self._marked_run(argv, Input(), out, err, deadline):
             raise DeviceError(
                 f"{shell.clean(remote)} on {self.name}: {shell.last_words(err.value()) or 'could not be read'}"
             )
@@ -227,6 +228,32 @@ class ShellTransport(Transport):
         raise DeviceError(f"{self.name}: {what}: {heard}; set another 'root' for the device in devices.yaml")
 
 
+class Input:
+    """What a program gets by its standard input: bytes, then files. Raises HarnessError for one that can't be read."""
+
+    def __init__(self, data: bytes = b"", files: Sequence[Path] = ()) -> None:
+        self._data = data
+        try:
+            self._files = [(path, path.stat().st_size) for path in files]
+        except OSError as error:
+            raise _unreadable(error) from error
+        self.length = len(data) + sum(size for _, size in self._files)
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield all of it."""
+        yield from _chunks(self._data)
+        for path, size in self._files:
+            try:
+                sent = 0
+                for data in Upload(path, 0, None).chunks():
+                    sent += len(data)
+                    yield data
+            except OSError as error:
+                raise _unreadable(error) from error
+            if sent != size:  # the device would wait for the rest
+                raise HarnessError(f"{path}: changed while it was sent; try again")
+
+
 class Upload:
     """The part of a file that still has to be sent, in chunks, and how much of it was."""
 
@@ -264,8 +291,12 @@ def _tar(files: Mapping[str, tuple[Path, bool]]) -> bytes:
                 entry.size, entry.mode = len(data), 0o700 if executable else 0o600
                 tar.addfile(entry, io.BytesIO(data))
     except OSError as error:
-        raise HarnessError(f"{error.filename}: can't be read: {error.strerror or error}") from error
+        raise _unreadable(error) from error
     return made.getvalue()
+
+
+def _unreadable(error: OSError) -> HarnessError:
+    return HarnessError(f"{error.filename}: can't be read: {error.strerror or error}")
 
 
 def _chunks(data: bytes) -> Iterator[bytes]:

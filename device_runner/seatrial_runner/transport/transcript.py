@@ -126,11 +126,22 @@ class Recording(Transport):
         recorder.write({"schema": SCHEMA})
 
     def run(
-        self, argv: Sequence[str], *, deadline: Deadline, stdin: bytes = b"", max_output: int = 64 << 20
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: Deadline,
+        stdin: bytes = b"",
+        files: Sequence[Path] = (),
+        max_output: int = 64 << 20,
     ) -> Completed:
-        """See `Transport.run`."""
-        said = {"argv": [self._masks.mask(word) for word in argv], "stdin": self._text(stdin, ours=True)}
-        done = self.inner.run(argv, deadline=deadline, stdin=stdin, max_output=max_output)
+        """See `Transport.run`. Of files that were sent only the sizes are kept."""
+        said: dict[str, Any] = {
+            "argv": [self._masks.mask(word) for word in argv],
+            "stdin": self._text(stdin, ours=True),
+        }
+        if files:
+            said["files"] = [path.stat().st_size for path in files]
+        done = self.inner.run(argv, deadline=deadline, stdin=stdin, files=files, max_output=max_output)
         heard = {"code": done.returncode, "stdout": self._text(done.stdout), "stderr": self._text(done.stderr)}
         self._recorder.write({"call": "run", **said, **heard})
         return done
@@ -172,10 +183,12 @@ class Recording(Transport):
         self.inner.close()
 
     def _text(self, data: bytes, *, ours: bool = False) -> str | dict[str, str]:
+        masked = self._masks.mask if ours else self._masks.hide
         try:
-            return (self._masks.mask if ours else self._masks.hide)(data.decode("utf-8"))
-        except UnicodeDecodeError:
-            return {"base64": base64.b64encode(data).decode()}
+            return masked(data.decode("utf-8"))
+        except UnicodeDecodeError as error:  # lines of text, and then what is none
+            at = data.rfind(b"\n", 0, error.start) + 1
+            return {"text": masked(data[:at].decode("utf-8")), "base64": base64.b64encode(data[at:]).decode()}
 
 
 class Replay(Transport):
@@ -189,7 +202,13 @@ class Replay(Transport):
         self._masks = Masks(self.root)
 
     def run(
-        self, argv: Sequence[str], *, deadline: Deadline, stdin: bytes = b"", max_output: int = 64 << 20
+        self,
+        argv: Sequence[str],
+        *,
+        deadline: Deadline,
+        stdin: bytes = b"",
+        files: Sequence[Path] = (),
+        max_output: int = 64 << 20,
     ) -> Completed:
         """See `Transport.run`."""
         masked = [self._masks.mask(word) for word in argv]
@@ -242,7 +261,7 @@ class Replay(Transport):
     def _bytes(self, data: str | Mapping[str, str]) -> bytes:
         if isinstance(data, str):
             return self._masks.fill(data).encode()
-        return base64.b64decode(data["base64"])
+        return self._masks.fill(data.get("text", "")).encode() + base64.b64decode(data["base64"])
 
 
 def read_transcript(path: Path) -> list[dict[str, Any]]:

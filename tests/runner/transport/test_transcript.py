@@ -33,6 +33,8 @@ def talk(transport: Transport, source: Path, target: Path) -> list[object]:
     )
     heard.append(transport.run(["head", "-c", "3", "/dev/zero"], deadline=SOON).stdout)
     heard.append(transport.run(["printf", "\\377"], deadline=SOON).stdout)
+    done = transport.run(["cat"], stdin=token.encode() + b"\n\377\n", files=[source], deadline=SOON)
+    heard.append(done.stdout.removeprefix(token.encode()))
     heard.append(transport.push(source, f"{transport.root}/there", deadline=SOON))
     heard.append(transport.pull(f"{transport.root}/there", target, deadline=SOON))
     heard.append(target.read_bytes())
@@ -55,6 +57,7 @@ def test_the_same_is_heard_again(conversation: tuple[Path, list[object]], tmp_pa
     assert talk(Replay(file), tmp_path / "source", tmp_path / "again") == heard
     assert heard[0] == 3
     assert heard[1] is True
+    assert heard[4] == b"\n\377\ncontent"
 
 
 def test_nothing_personal_is_kept(conversation: tuple[Path, list[object]], here: Device) -> None:

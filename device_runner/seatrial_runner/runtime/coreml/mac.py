@@ -57,7 +57,7 @@ class MacRunner:
     def execute(self, request: RunRequest) -> AgentResult:
         """Run the program once. See `Equipped.execute`."""
         job = contract.render(request, self.arms, placement=request.kind == "solo")
-        done = run_in_folder(self.transport, self.lease, [self.program], job, request.seconds)
+        done = run_in_folder(self.transport, self.lease, [self.program], job, request.seconds, ends=request.ends)
         try:
             return contract.judged(output.parse_result(done.stdout, request.token))
         except AgentError as error:

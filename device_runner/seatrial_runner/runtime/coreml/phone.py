@@ -68,7 +68,7 @@ class PhoneRunner:
         seconds = int(request.seconds)
         words = [str(self.device.serial), APP_ID, self.tunnel, str(seconds), request.token]
         argv = ["sh", "-c", self.link.functions + RUN, "seatrial", *words]
-        done = run_in_folder(self.transport, self.lease, argv, job, seconds + GRACE_SECONDS)
+        done = run_in_folder(self.transport, self.lease, argv, job, seconds + GRACE_SECONDS, ends=request.ends)
         if not done.ok:
             explain(self.device, self.link, done)
         try:

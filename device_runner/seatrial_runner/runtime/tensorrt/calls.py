@@ -95,7 +95,9 @@ def ask(builder: Builder, request: RunRequest, arm: ArmFiles, query: Query, way:
     words = [builder.identity.trtexec, *query_command(builder.version, query)]
     body = _body(arm, query, way.script(words, request.plan.cpus))
     seconds = request.plan.run_seconds + way.extra_seconds
-    return _read(builder, arm, query, builder.place.run(body, request.token, seconds, max_output=MOST_OUTPUT_BYTES))
+    ends = request.ends if way.meter is not None else ""  # a run is more than one call, and that is the metered one
+    answer = builder.place.run(body, request.token, seconds, ends=ends, max_output=MOST_OUTPUT_BYTES)
+    return _read(builder, arm, query, answer)
 
 
 def _read(builder: Builder, arm: ArmFiles, query: Query, answer: Answer) -> Measured:

@@ -100,10 +100,13 @@ class Place:
     transport: Transport
     lease: Lease
 
-    def run(self, body: str, token: str, seconds: float, *, max_output: int = 64 << 20) -> Answer:
-        """Run a job's ``body`` and return its answer. Raises AgentError when it ended early, and as transports do."""
+    def run(self, body: str, token: str, seconds: float, *, ends: str = "", max_output: int = 64 << 20) -> Answer:
+        """Run a job's ``body`` and return its answer. Raises AgentError when it ended early, and as transports do.
+
+        ``ends`` is as in `run_in_folder`.
+        """
         text = f"token={token}\n{PROLOGUE}{body}\nprintf 'seatrial-end %s\\n' \"$token\"\n".encode()
-        done = run_in_folder(self.transport, self.lease, ["sh"], text, seconds, max_output=max_output)
+        done = run_in_folder(self.transport, self.lease, ["sh"], text, seconds, ends=ends, max_output=max_output)
         try:
             return parse_answer(done.stdout, token)
         except AgentError as error:
