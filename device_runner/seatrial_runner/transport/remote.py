@@ -30,6 +30,7 @@ class ShellTransport(Transport):
         self.name = name
         self.root = ""
         self._verified: set[str] = set()  # blobs that the device has hashed for this connection
+        self._untouched: set[str] = set()  # files of which it has just said that no broken push left anything
 
     @abstractmethod
     def _exchange(
@@ -109,7 +110,9 @@ class ShellTransport(Transport):
         self, source: Path, remote: str, digest: str, mode: str, deadline: Deadline, progress: Progress | None
     ) -> int:
         part = f"{remote}.{digest[:16]}.part"
-        upload = Upload(source, self._resumable(source, part, deadline), progress)
+        fresh = remote in self._untouched
+        self._untouched.discard(remote)  # whatever becomes of this push, the next one has to look
+        upload = Upload(source, 0 if fresh else self._resumable(source, part, deadline), progress)
         code, said = self._store(upload, (part, remote, digest, mode), deadline)
         if code == shell.BUSY:  # somebody else is sending the same file just now
             upload = Upload(source, 0, progress)
@@ -208,6 +211,9 @@ class ShellTransport(Transport):
         if not checked.ok or len(states) != len(blobs):
             self._refused(checked, f"can't use the cache in {self.root}/blobs")
         self._verified |= set(blobs)  # what is lacking is verified when it is pushed
+        named = {f"{self.root}/blobs/{sha}": state for sha, state in zip(blobs, states, strict=True)}
+        self._untouched -= set(named)
+        self._untouched |= {name for name, state in named.items() if state == "need"}
         return {sha for sha, state in zip(blobs, states, strict=True) if state != "have"}
 
     def _prepare_root(self, wanted: str, deadline: Deadline) -> None:

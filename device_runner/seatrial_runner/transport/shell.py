@@ -94,12 +94,13 @@ SUMS = r"""sums() {
 }
 """
 
-# Arguments come in threes: sha256, size, mode. Prints one line each, `have` or `need`. Sizes and hashes are asked for
-# all files at once: on a slow board it is the number of processes that takes long.
+# Arguments come in threes: sha256, size, mode. Prints one line each: `have`, `need`, or `part` for one that is needed
+# and of which a broken push left something. Sizes and hashes are asked for all files at once: on a slow board it is the
+# number of processes that takes long.
 CHECK = (
     SUMS
     + r"""LC_ALL=C; export LC_ALL; umask 077; verify=" $2 "; mkdir -p "$1" && cd "$1" || exit 1
-shift 2; all=$*; there='' doubt='' sizes='' good=''
+shift 2; all=$*; parts=" $(echo *.part) "; there='' doubt='' sizes='' good=''
 while [ $# -gt 0 ]; do
   if [ -f "$1" ]; then
     there="$there $1"
@@ -120,7 +121,10 @@ while [ $# -gt 0 ]; do
       *) state=have ;;
     esac ;;
   esac
-  if [ $state = need ]; then [ ! -e "$1" ] || rm -f "$1"; elif [ "$3" = 700 ]; then chmod 700 "$1"; fi
+  if [ $state = need ]; then
+    [ ! -e "$1" ] || rm -f "$1"
+    case "$parts" in *" $1."*) state=part ;; esac
+  elif [ "$3" = 700 ]; then chmod 700 "$1"; fi
   echo $state; shift 3
 done
 """

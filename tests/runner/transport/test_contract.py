@@ -302,3 +302,21 @@ def test_a_file_that_changes_while_it_is_sent_is_not_stored(transport: Transport
     wrong = {path: hashlib.sha256(f"other {name}".encode()).hexdigest() for path, name in files.items()}
     with pytest.raises(DeviceError, match="sha256 differs"):
         push_all(transport, wrong, soon())
+
+
+def test_the_push_after_asking_looks_for_a_part_only_where_there_is_one(
+    transport: Transport, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a broken push left is resumed, and a device that has just said that there is nothing is not asked again."""
+    data = source.read_bytes()
+    sha = hashlib.sha256(data).hexdigest()
+    blob, probed = f"{transport.root}/blobs/{sha}", list[str]()
+    probe = transport._resumable
+    monkeypatch.setattr(transport, "_resumable", lambda *words: probed.append(words[1]) or probe(*words))
+    assert push_all(transport, {source: sha}, soon())[1] == len(data)
+    assert probed == []
+    half = ["sh", "-c", 'head -c 2000000 "$1" > "$1.$2.part" && rm "$1"', "sh", blob, sha[:16]]
+    assert transport.run(half, deadline=soon()).ok
+    assert push_all(transport, {source: sha}, soon())[1] == len(data) - 2_000_000
+    assert probed == [f"{blob}.{sha[:16]}.part"]
+    assert transport.run(["cat", blob], deadline=soon()).stdout == data
