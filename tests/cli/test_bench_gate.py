@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from cli.conftest import TARGET
-from peers.program import QUICK, Call, on_a_terminal
+from peers.program import QUICK, Call, in_a_process, on_a_terminal
+from runner.conftest import bundle_maker
 from seatrial.commands.options import plan_changes
 from seatrial_ci.gate import load_trial
 from seatrial_runner.bundle import Bundle, canonical
@@ -32,11 +33,22 @@ def roomy(home: Path) -> Path:
     return Path("roomy.yaml")
 
 
-@pytest.fixture
-def trial(call: Call, make_bundle: MakeBundle, roomy: Path) -> Path:
-    """A recorded trial of a bundle that passes."""
-    said = call("gate", make_bundle().path, "--device", "local", "--budgets", roomy, "--out", "trial.json", *QUICK)
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What a gate of a bundle that passes has recorded."""
+    folder = tmp_path_factory.mktemp("recorded")
+    (folder / "roomy.yaml").write_text(ROOMY)
+    words = ("--device", "local", "--budgets", folder / "roomy.yaml", "--out", folder / "trial.json", "--no-history")
+    said = in_a_process("gate", bundle_maker(folder)().path, *words, *QUICK, HOME=str(folder))
     assert said.code == 0, said.err
+    return (folder / "trial.json").read_bytes()
+
+
+@pytest.fixture
+def trial(home: Path, recorded: bytes) -> Path:
+    """A recorded trial of a bundle that passes, and its budgets."""
+    Path("roomy.yaml").write_text(ROOMY)
+    Path("trial.json").write_bytes(recorded)
     return Path("trial.json")
 
 
@@ -222,7 +234,10 @@ def test_report_of_a_failure_is_no_failure(call: Call, trial: Path) -> None:
     assert "\nFAIL: " in said.out
 
 
-def test_history_has_a_line_for_each_live_gate(call: Call, trial: Path) -> None:
+def test_history_has_a_line_for_each_live_gate(call: Call, make_bundle: MakeBundle, roomy: Path) -> None:
+    trial = Path("trial.json")
+    live = call("gate", make_bundle().path, "--device", "local", "--budgets", roomy, "--out", trial, *QUICK)
+    assert live.code == 0, live.err
     call("gate", "--from", trial)
     (entry,) = call("history", "list", "--json").document
     assert entry["outcome"] == "PASS"

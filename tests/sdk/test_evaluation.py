@@ -39,9 +39,15 @@ def source(evaluate: Callable[..., dict[str, float]] | None) -> ModelSource:
     return seatrial.ModelSource(Sum(), (INPUTS[1],), evaluate=evaluate)
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return api.export(source(None), TARGET, tmp_path_factory.mktemp("bundles"), name="sum")
+
+
 @pytest.fixture
-def bundle(tmp_path: Path, own_home: Path) -> Bundle:
-    return api.export(source(None), TARGET, tmp_path / "bundles", name="sum")
+def bundle(exported: Bundle, own_home: Path) -> Bundle:
+    """The one bundle, on a device that has nothing of it yet."""
+    return exported
 
 
 def test_metrics_are_computed_from_what_the_device_answered(
