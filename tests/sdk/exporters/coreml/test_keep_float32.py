@@ -113,6 +113,14 @@ def test_auto_keeps_nothing_where_float16_is_near_enough(tmp_path: Path, apple: 
     assert [each.sha256 for each in bundle.artifact_files()] == [each.sha256 for each in plain]
 
 
+def test_a_convolution_that_took_in_a_batch_norm_is_still_known_by_its_module(tmp_path: Path, apple: Apple) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Conv2d(2, 2, 3))
+    given = ModelSource(net.eval(), torch.randn(1, 1, 8, 8), name="net")
+    bundle = Bundle.open(export(given, apple(coreml={"keep_float32": ["0"]}), tmp_path))
+    assert in_float32(bundle) == {"conv": 1}
+
+
 @pytest.mark.slow
 def test_a_recurrent_layer_in_float32_by_its_module(tmp_path: Path, apple: Apple) -> None:
     torch.manual_seed(0)
@@ -120,10 +128,10 @@ def test_a_recurrent_layer_in_float32_by_its_module(tmp_path: Path, apple: Apple
     class Recurrent(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.layer, self.head = nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 2)
+            self.before, self.layer, self.head = nn.Linear(4, 4), nn.LSTM(4, 8, batch_first=True), nn.Linear(8, 2)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.head(self.layer(x)[0])
+            return self.head(self.layer(self.before(x))[0])
 
     given = ModelSource(Recurrent(), torch.randn(1, 5, 4), name="recurrent")
     bundle = Bundle.open(export(given, apple(coreml={"keep_float32": ["layer"]}), tmp_path))

@@ -75,6 +75,19 @@ def test_the_spectrum_of_a_voice_detector_is_what_has_to_stay_in_float32(tmp_pat
 
 
 @pytest.mark.slow
+def test_one_layer_of_efficientnet_lite0_in_float32_brings_it_near(tmp_path: Path) -> None:
+    # Its first depthwise filters have weights of up to 18 that nearly cancel: what float16 rounds off them is left.
+    from seatrial.demo import efficientnet_lite0
+
+    every = list(efficientnet_lite0.checks())
+    source = dataclasses.replace(efficientnet_lite0.build(), checks=every[:: len(every) // 8][:8], evaluate=None)
+    target = iphone(17).keeping_float32(["_blocks.0._depthwise_conv"])
+    manifest = exported(source, target, tmp_path)
+    assert manifest.parity["sqnr_db"] > NEAR_DB
+    assert manifest.precision_summary["float32"] == 1
+
+
+@pytest.mark.slow
 def test_in_float32_hardly_anything_is_left(tmp_path: Path) -> None:
     module, inputs = REAL["silero-vad"]()
     manifest = exported(ModelSource(module, inputs, name="voice"), iphone(16, "fp32"), tmp_path)
