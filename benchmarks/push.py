@@ -4,9 +4,10 @@
 
 Two loads: one large file, and many small ones. The device is an sshd on loopback; with --adb (as root, Debian) also the
 lab's device of this machine's own architecture, behind AOSP's adbd. Seatrial's time includes asking what the device
-has, and the sha256 there, which the others don't do; the sha256 on this side is known from the bundle. The time of scp,
-sftp and rsync includes their connection, so Seatrial is timed with and without one. The server's user has an empty
-home, so that no shell start-up files are timed. Needs openssh-server's sshd; rsync is left out where there is none.
+has, and the sha256 there, which the others don't do, but for one row of adb's; the sha256 on this side is known from
+the bundle. The time of scp, sftp and rsync includes their connection, so Seatrial is timed with and without one. The
+server's user has an empty home, so that no shell start-up files are timed. Needs openssh-server's sshd; rsync is left
+out where there is none.
 """
 
 from __future__ import annotations
@@ -159,7 +160,15 @@ def _adbd() -> Iterator[Device]:
 
 def _over_adb(device: Device, load: Path) -> Ways:
     serial, copy = f"{device.address}:5555", f"{device.root}/copy"
-    return {"adb push": lambda: _run("adb", "-s", serial, "push", load, copy)}
+
+    def push() -> None:
+        _run("adb", "-s", serial, "push", load, copy)
+
+    def push_and_hash() -> None:
+        push()
+        _run("adb", "-s", serial, "shell", f"cd {copy} && sha256sum *")
+
+    return {"adb push": push, "adb push, then sha256sum there": push_and_hash}
 
 
 def _run(*argv: str | Path) -> None:
