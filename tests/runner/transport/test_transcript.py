@@ -19,7 +19,10 @@ from seatrial_runner.transport.transcript import Masks, Replay, read_transcript,
 from seatrial_targets.errors import HarnessError, UserError
 from seatrial_targets.inventory import Device
 
-SOON = Deadline.after(600)
+
+def soon() -> Deadline:
+    """Counted from the call: from the import on, a long session of tests would outlast it."""
+    return Deadline.after(600)
 
 
 def talk(transport: Transport, source: Path, target: Path) -> list[object]:
@@ -27,19 +30,19 @@ def talk(transport: Transport, source: Path, target: Path) -> list[object]:
     import secrets
 
     token = secrets.token_hex(16)
-    heard: list[object] = [transport.run(["sh", "-c", 'echo "$1"; exit 3', "x", token], deadline=SOON).returncode]
+    heard: list[object] = [transport.run(["sh", "-c", 'echo "$1"; exit 3', "x", token], deadline=soon()).returncode]
     heard.append(
-        transport.run(["cat"], stdin=b"end " + token.encode(), deadline=SOON).stdout == b"end " + token.encode()
+        transport.run(["cat"], stdin=b"end " + token.encode(), deadline=soon()).stdout == b"end " + token.encode()
     )
-    heard.append(transport.run(["head", "-c", "3", "/dev/zero"], deadline=SOON).stdout)
-    heard.append(transport.run(["printf", "\\377"], deadline=SOON).stdout)
-    done = transport.run(["cat"], stdin=token.encode() + b"\n\377\n", files=[source], deadline=SOON)
+    heard.append(transport.run(["head", "-c", "3", "/dev/zero"], deadline=soon()).stdout)
+    heard.append(transport.run(["printf", "\\377"], deadline=soon()).stdout)
+    done = transport.run(["cat"], stdin=token.encode() + b"\n\377\n", files=[source], deadline=soon())
     heard.append(done.stdout.removeprefix(token.encode()))
-    heard.append(transport.push(source, f"{transport.root}/there", deadline=SOON))
-    heard.append(transport.pull(f"{transport.root}/there", target, deadline=SOON))
+    heard.append(transport.push(source, f"{transport.root}/there", deadline=soon()))
+    heard.append(transport.pull(f"{transport.root}/there", target, deadline=soon()))
     heard.append(target.read_bytes())
-    heard.append(transport.missing({"ab" * 32: (1, 0o600)}, deadline=SOON))
-    heard.append(len(transport.run(["cat", "/proc/sys/kernel/random/boot_id"], deadline=SOON).stdout))
+    heard.append(transport.missing({"ab" * 32: (1, 0o600)}, deadline=soon()))
+    heard.append(len(transport.run(["cat", "/proc/sys/kernel/random/boot_id"], deadline=soon()).stdout))
     return heard
 
 
@@ -71,14 +74,16 @@ def test_nothing_personal_is_kept(conversation: tuple[Path, list[object]], here:
 def test_another_call_than_was_recorded_is_an_error(conversation: tuple[Path, list[object]]) -> None:
     replay = Replay(conversation[0])
     with pytest.raises(HarnessError, match=r"entry 1: the call is .*'other'"):
-        replay.run(["other"], deadline=SOON)
+        replay.run(["other"], deadline=soon())
     replay = Replay(conversation[0])
     with pytest.raises(HarnessError, match="the call is a push, recorded was run"):
-        replay.push(Path(__file__), "x", deadline=SOON)
+        replay.push(Path(__file__), "x", deadline=soon())
 
 
 def test_the_text_of_our_own_scripts_may_change(conversation: tuple[Path, list[object]]) -> None:
-    done = Replay(conversation[0]).run(["sh", "-c", "printf %s $1 # newer", "x", "0123456789abcdef" * 2], deadline=SOON)
+    done = Replay(conversation[0]).run(
+        ["sh", "-c", "printf %s $1 # newer", "x", "0123456789abcdef" * 2], deadline=soon()
+    )
     assert (done.returncode, done.stdout) == (3, b"0123456789abcdef0123456789abcdef\n")
 
 
@@ -86,7 +91,7 @@ def test_more_than_was_recorded(conversation: tuple[Path, list[object]], tmp_pat
     replay = Replay(conversation[0])
     talk(replay, tmp_path / "source", tmp_path / "again")
     with pytest.raises(HarnessError, match="recorded was nothing more"):
-        replay.run(["true"], deadline=SOON)
+        replay.run(["true"], deadline=soon())
 
 
 @pytest.mark.parametrize(
@@ -100,7 +105,7 @@ def test_files_that_are_no_transcript(tmp_path: Path, text: str) -> None:
 
 def test_without_recording_nothing_is_written(here: Device, tmp_path: Path) -> None:
     with recording(None), open_transport(here) as transport:
-        transport.run(["true"], deadline=SOON)
+        transport.run(["true"], deadline=soon())
     assert list(tmp_path.glob("*.jsonl")) == []
 
 
