@@ -1,13 +1,13 @@
 """Push files to a device, by Seatrial and by the usual programs, taking turns; print Markdown rows.
 
-    python benchmarks/push.py [--megabytes 200] [--files 1000] [--rounds 7] [--adb]
+    python benchmarks/push.py [--megabytes 200] [--files 1000] [--rounds 7] [--adb [--link MBIT]]
 
 Two loads: one large file, and many small ones. The device is an sshd on loopback; with --adb (as root, Debian) also the
-lab's device of this machine's own architecture, behind AOSP's adbd. Seatrial's time includes asking what the device
-has, and the sha256 there, which the others don't do, but for one row of adb's; the sha256 on this side is known from
-the bundle. The time of scp, sftp and rsync includes their connection, so Seatrial is timed with and without one. The
-server's user has an empty home, so that no shell start-up files are timed. Needs openssh-server's sshd; rsync is left
-out where there is none.
+lab's device of this machine's own architecture, behind AOSP's adbd, whose wire ``--link`` holds to a rate: 320 Mbit/s
+is about what USB 2 carries. Seatrial's time includes asking what the device has, and the sha256 there, which the others
+don't do, but for one row of adb's; the sha256 on this side is known from the bundle. The time of scp, sftp and rsync
+includes their connection, so Seatrial is timed with and without one. The server's user has an empty home, so that no
+shell start-up files are timed. Needs openssh-server's sshd; rsync is left out where there is none.
 """
 
 from __future__ import annotations
@@ -47,9 +47,10 @@ def main() -> None:
                 ways = _over_ssh(Path(name), server, load)
                 _table(f"{what}, SSH on loopback", device, load, ways, options.rounds)
         if options.adb:
-            with _adbd() as device:
+            wire = f"adb at {options.link} Mbit/s" if options.link else "adb"
+            with _adbd(options.link) as device:
                 for what, load in loads.items():
-                    _table(f"{what}, adb", device, load, _over_adb(device, load), options.rounds)
+                    _table(f"{what}, {wire}", device, load, _over_adb(device, load), options.rounds)
 
 
 def _options() -> argparse.Namespace:
@@ -58,6 +59,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--adb", action="store_true")
+    parser.add_argument("--link", type=int, default=0, metavar="MBIT", help="the rate of adb's wire; 0: as it is")
     return parser.parse_args()
 
 
@@ -145,11 +147,14 @@ def _over_ssh(folder: Path, server: Sshd, load: Path) -> Ways:
 
 
 @contextmanager
-def _adbd() -> Iterator[Device]:
+def _adbd(link: int) -> Iterator[Device]:
     os.environ["ANDROID_ADB_SERVER_PORT"] = str(free_port())
     lab.build(lab.NATIVE)
     board = lab.LabDevice("droid", "adbd", 5555, lab.NATIVE)
     board.up()
+    if link:
+        shape = ["rate", f"{link}mbit", "burst", "256kb", "latency", "50ms"]
+        _run("tc", "qdisc", "replace", "dev", board.wire, "root", "tbf", *shape)
     row = {"name": "droid", "target": "x86-64-cpu-fp32", "transport": "adb", "address": board.address}
     try:
         yield Device.model_validate({**row, "root": "/data/local/tmp/device", "stamp": "native lab"})
