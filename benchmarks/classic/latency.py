@@ -1,6 +1,6 @@
 """Latency and peak memory of ResNet18 at 224 x 224, batch 1, one thread, each variant in duets against FP32.
 
-    flock LOCK python -m benchmarks.classic.latency --work WORK [--runs 6]
+    flock LOCK python -m benchmarks.classic.latency --work WORK [--runs 6] [--only NAME ...]
 
 Weights are those trained on digits, and nothing is trained: time depends on the structure alone, so that rows of the
 table that differ in their training (QAT and static INT8) are one row here. Prints Markdown.
@@ -74,13 +74,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     given = source(arguments.work)
     print("| variant | MB | p50 ms (solo) | times FP32's speed, duets (95 %) | peak MB |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         baseline = exported(given, "FP32", Path(folder))
-        for i, name in enumerate(VARIANTS):
+        for i, name in enumerate(arguments.only):
             found = measured(exported(given, name, Path(folder)), baseline, arguments.runs)
             ours, theirs = found["summary"].bundles
             if i == 0:
