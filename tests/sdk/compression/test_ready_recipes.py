@@ -30,7 +30,7 @@ def test_each_is_a_recipe_of_its_name(name: str) -> None:
 def test_the_recipes_of_the_documentation_are_recipes() -> None:
     page = (Path(__file__).parents[3] / "docs" / "how-to" / "train-and-distil.md").read_text(encoding="utf-8")
     shown = re.findall(r"^```yaml\n(steps:.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert len(shown) == 5
+    assert len(shown) >= 5
     for text in shown:
         Recipe.loads(text, "train-and-distil.md")
 
