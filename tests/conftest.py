@@ -18,7 +18,8 @@ from peers.devices import ssh_device, trusted
 from peers.sshd import Sshd, find_sshd, free_port
 from seatrial_targets.inventory import Device
 
-settings.register_profile("untimed", deadline=None)  # tests never assert how long something took
+# Tests never assert how long something took. A hundred of them draw examples, and others in each run.
+settings.register_profile("untimed", deadline=None, max_examples=50)
 settings.load_profile("untimed")
 
 

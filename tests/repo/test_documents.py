@@ -205,6 +205,7 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert sorted(in_nav()) == [page.removeprefix("docs/") for page in PAGES]
 
 
+@pytest.mark.slow
 def test_the_site_is_built_and_fetches_nothing(tmp_path: Path) -> None:
     """Strictly: a link or an anchor that leads nowhere is an error."""
     program = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]

@@ -25,6 +25,7 @@ def bench(new_mac: Callable[..., Device], tmp_path: Path) -> list[str]:
     return ["bench", "--device", "mini", "--devices", str(file), *QUICK]
 
 
+@pytest.mark.slow
 def test_each_of_the_compute_units_has_its_trial(
     bench: list[str], make_package: Callable[..., Bundle], tmp_path: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_the_runner_is_built_once_and_bundles_are_laid_out_once(new_mac: NewMac,
     assert program.stat().st_mtime_ns == made
 
 
+@pytest.mark.slow
 def test_energy_by_powermetrics(new_mac: NewMac, make_package: Make) -> None:
     """The stand-in of the meter draws half a watt, and 4 W while the stand-in of the runner is in its burst."""
     plan = QUICK.but(energy_window_ns=1_500_000_000, warmup_min_ns=300_000_000, warmup_max_ns=400_000_000)

@@ -47,6 +47,7 @@ def phone_is(tmp_path: Path, **state: bool) -> None:
     (tmp_path / "phone" / "state.json").write_text(json.dumps(state))
 
 
+@pytest.mark.slow
 def test_a_trial_by_devicectl(by_mac: Device, make_package: Make, tmp_path: Path) -> None:
     bundles = {"candidate": make_package(TARGET), "baseline": make_package(TARGET, name="other")}
     trial = measured(by_mac, bundles, tmp_path / "trial.json")

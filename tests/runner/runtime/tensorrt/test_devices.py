@@ -25,6 +25,7 @@ QUICK = Plan(
 ).but(warmup_max_ns=500_000_000, energy_window_ns=6_000_000_000)
 
 
+@pytest.mark.slow
 def test_over_ssh(board: Device, trtexec: Path, make_bundle) -> None:
     device = board.model_copy(update={"target": TARGET, "trtexec": str(trtexec)})
     bundles = {"candidate": make_bundle(), "baseline": make_bundle("old", scale=0.5)}

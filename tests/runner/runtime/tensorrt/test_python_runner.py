@@ -36,6 +36,7 @@ def one(runner: TrialRunner, kind: RunKind) -> AgentResult:
     return runner.session.execute(runner.session.request(kind, arms, runner.plan))
 
 
+@pytest.mark.slow
 def test_a_whole_trial_with_duets(board: Device, make_bundle) -> None:
     bundles = {"candidate": make_bundle(), "baseline": make_bundle("old", scale=0.5)}
     with open_trial(board, bundles, PLAN) as runner:
