@@ -78,8 +78,9 @@ class LabDevice:
     """One device in its own namespaces: emulated, or of this machine's architecture."""
 
     def __init__(self, kind: str, server: str, port: int, folder: Path = FOLDER) -> None:
-        self.name = f"seatrial-{kind}-{os.getpid()}"
         self._net, self._server, self._port, self.folder = _free_net(), server, port, folder
+        # One process may have an emulated and a native device of a kind; `lab.sh sweep` wants the process last.
+        self.name = f"seatrial-{kind}{self._net}-{os.getpid()}"
         self.address = f"10.77.{self._net}.2"
 
     def up(self) -> None:
