@@ -67,13 +67,16 @@ def equalizable(source: ModelSource) -> list[Pair]:
     """
     nodes = [node for node in capture_for_export(source).graph.nodes if str(node.target) in _LAYERS]
     calls = Counter(node_module(node) for node in nodes)
+    tied = Counter(id(each) for module in source.module.modules() for each in module.parameters(recurse=False))
     found = []
     for node in nodes:
         first = _behind(node.args[0])
         if first is not None and str(first.target) in _LAYERS:
             found.append(Pair(node_module(first), node_module(node)))
     once = [pair for pair in found if all(calls[path] == 1 for path in pair)]
-    return [pair for pair in once if _fit(*_both(source.module, pair))]
+    layers = [(pair, *_both(source.module, pair)) for pair in once]
+    # What another module reads, too, can't be scaled for this one alone.
+    return [pair for pair, *both in layers if _fit(*both) and not any(_is_shared(each, tied) for each in both)]
 
 
 def _behind(node: Any) -> Any:
@@ -89,10 +92,14 @@ def _both(module: nn.Module, pair: Pair) -> tuple[Any, Any]:
     return module.get_submodule(pair.first), module.get_submodule(pair.second)
 
 
+def _is_shared(layer: nn.Module, readers: Counter[int]) -> bool:
+    return any(readers[id(each)] > 1 for each in layer.parameters(recurse=False))
+
+
 def _fit(first: Any, second: Any) -> bool:
     """Whether the first's outputs are, one for one, the second's input channels; grouped ones only if depthwise."""
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-    if type(first) not in kinds or type(second) not in kinds or first.weight is second.weight:
+    if type(first) not in kinds or type(second) not in kinds:
         return False
     return bool(_inputs(second).shape[0] == first.weight.shape[0])
 

@@ -14,7 +14,7 @@ from torch import nn
 import seatrial
 from seatrial.compression.quantization.settings import Quantize
 from seatrial.compression.surgery.batch_norm import foldable
-from seatrial.compression.surgery.equalize import equalized
+from seatrial.compression.surgery.equalize import equalizable, equalized
 from seatrial.compression.surgery.settings import (
     Equalize,
     FoldBatchNorm,
@@ -115,6 +115,12 @@ def test_a_channel_that_is_dead_is_left_alone() -> None:
     equalized(first, second)
     assert torch.equal(first.weight[:2], dead)
     assert torch.allclose(second(torch.relu(first(x))), wanted, atol=1e-6)
+
+
+def test_weights_that_another_layer_reads_too_are_left(source: Source) -> None:
+    net = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(4)))
+    net[3].weight = net[0].weight
+    assert equalizable(source(module=net.eval())) == [("1", "2")]
 
 
 def test_nothing_to_equalize_is_said(source: Source) -> None:
