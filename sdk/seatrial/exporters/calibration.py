@@ -59,10 +59,32 @@ def by_entropy(counts: NDArray[np.int64], extremes: tuple[float, float]) -> tupl
     divergence from the full one (Migacz, "8-bit inference with TensorRT", GTC 2017)."""
     low, high = min(extremes[0], 0.0), max(extremes[1], 0.0)
     edges = np.linspace(*extremes, len(counts) + 1)
+    counts = _without_spike(counts, edges)
     centres = (edges[:-1] + edges[1:]) / 2
     scores = [_divergence(counts, centres, low * part, high * part) for part in SHRINKS]
     best = float(SHRINKS[int(np.argmin(scores))])
     return low * best, high * best
+
+
+def _without_spike(counts: NDArray[np.int64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Level the bin of 0 with its neighbours.
+
+    Half of what ReLU gives is exactly 0, which costs nothing, since 0 is a level; counted as spread over its bin, it
+    would pay to clip nearly all else, to narrow that bin's level.
+    """
+    if not edges[0] <= 0.0 <= edges[-1]:
+        return counts
+    zero = int(np.searchsorted(edges, 0.0, side="right")) - 1
+    # Where 0 is an edge, rounding decides on which side of it the zeros were counted.
+    spike = max(_near(zero, counts), key=lambda i: int(counts[i]))
+    levelled = counts.copy()
+    beside = [counts[i] for i in _near(spike, counts) if i != spike]
+    levelled[spike] = min(counts[spike], max(beside, default=counts[spike]))
+    return levelled
+
+
+def _near(index: int, counts: NDArray[np.int64]) -> range:
+    return range(max(0, index - 1), min(len(counts), index + 2))
 
 
 def _divergence(counts: NDArray[np.int64], centres: NDArray[np.float64], low: float, high: float) -> float:

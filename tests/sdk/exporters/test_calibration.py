@@ -46,6 +46,14 @@ def test_entropy_cuts_a_lone_outlier_and_keeps_an_even_spread() -> None:
     assert by_entropy(even, (0.0, 1.0)) == (0.0, pytest.approx(1.0, abs=0.05))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_entropy_is_not_misled_by_the_zeros_of_relu(sign: int) -> None:
+    bell = np.random.default_rng(0).normal(size=200_000)
+    counts, edges = np.histogram(sign * np.maximum(bell, 0), bins=4096)  # half of it exactly 0
+    reach = float(np.abs(by_entropy(counts, (edges[0], edges[-1]))).max())
+    assert reach > 3.0  # it was 2.2: one value in 36 clipped
+
+
 def test_a_constant_tensor_has_an_empty_range_and_no_error() -> None:
     ranges = calibrate(relu_model(), [ramp(-1, -1)], Quantization(calibration="entropy"))
     assert ranges["y"] == (0.0, 0.0)

@@ -8,6 +8,7 @@ matching input channel of the second by s changes nothing. With s = sqrt(r1 / r2
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -30,6 +31,7 @@ _LAYERS = ("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default", 
 _HOMOGENEOUS = (
     "aten.relu.default", "aten.relu_.default", "aten.leaky_relu.default", "aten.leaky_relu_.default",
     "aten.dropout.default", "aten.dropout_.default", "aten.max_pool2d.default", "aten.avg_pool2d.default",
+    "aten.adaptive_avg_pool2d.default",
 )  # fmt: skip
 CONVERGED = 1.01  # no channel is scaled by more than this
 
@@ -47,59 +49,84 @@ class EqualizeStep(Step[Equalize]):
     def apply(self, state: CompressionState) -> Outcome:
         """Fold batch norms, then scale the channels of all pairs until they are even. Raises UserError for no pair."""
         folded = FoldBatchNormStep(FoldBatchNorm()).apply(state)
-        pairs = equalizable(state.as_source())
+        pairs, between = equalizable(state.as_source())
         if not pairs:
             raise UserError(
                 "there is nothing to equalize: no layer alone reads another one directly, through ReLU or a pool"
+                + "".join(_in_the_way(between))
             )
         rounds, widest = 0, float("inf")
         while widest > CONVERGED and rounds < self.settings.rounds:
             widest = max(equalized(*_both(state.module, pair)) for pair in pairs)
             rounds += 1
-        note = f"{len(pairs)} pairs of layers equalized in {rounds} rounds"
+        note = f"{len(pairs)} pairs of layers equalized in {rounds} rounds{''.join(_in_the_way(between))}"
         return Outcome((*folded.notes, note), {"pairs": [list(pair) for pair in pairs], "rounds": rounds})
 
 
-def equalizable(source: ModelSource) -> list[Pair]:
+def equalizable(source: ModelSource) -> tuple[list[Pair], Counter[str]]:
     """Return the pairs of layers of which the second alone reads the first, and each is called once.
 
-    Raises ExportError, with the user's line, when the model can't be captured.
+    Also how often which operator stands between two layers that would be a pair without it. Raises ExportError, with
+    the user's line, when the model can't be captured.
     """
-    nodes = [node for node in capture_for_export(source).graph.nodes if str(node.target) in _LAYERS]
+    nodes = [node for node in capture_for_export(source).graph.nodes if _is_layer(node)]
     calls = Counter(node_module(node) for node in nodes)
-    tied = Counter(id(each) for module in source.module.modules() for each in module.parameters(recurse=False))
-    found = []
-    for node in nodes:
-        first = _behind(node.args[0])
-        if first is not None and str(first.target) in _LAYERS:
-            found.append(Pair(node_module(first), node_module(node)))
+    found, between = _neighbours(nodes)
     once = [pair for pair in found if all(calls[path] == 1 for path in pair)]
-    layers = [(pair, *_both(source.module, pair)) for pair in once]
-    # What another module reads, too, can't be scaled for this one alone.
-    return [pair for pair, *both in layers if _fit(*both) and not any(_is_shared(each, tied) for each in both)]
+    return [pair for pair in once if _fit(*_both(source.module, pair)) and not _is_tied(source.module, pair)], between
+
+
+def _neighbours(layers: list[Any]) -> tuple[list[Pair], Counter[str]]:
+    """Pairs by the graph alone, and the operators between layers that are none."""
+    found: list[Pair] = []
+    between: Counter[str] = Counter()
+    for layer in layers:
+        first = _behind(layer.args[0])
+        if _is_layer(first):
+            found.append(Pair(node_module(first), node_module(layer)))
+        elif first is not None and len(first.all_input_nodes) == 1 and _is_layer(_behind(first.all_input_nodes[0])):
+            between[getattr(first.target, "overloadpacket", first.target).__name__] += 1
+    return found, between
+
+
+def _is_layer(node: Any) -> bool:
+    """Whether a node is a layer that reads its module's own weight as it is."""
+    return str(getattr(node, "target", "")) in _LAYERS and node.args[1].op == "placeholder"
 
 
 def _behind(node: Any) -> Any:
-    """The layer that a value comes from, when nothing else reads it on the way; else None."""
-    while len(node.users) == 1:
-        if str(node.target) not in _HOMOGENEOUS:
+    """What a value comes from, when nothing else reads it on the way; else None."""
+    while len(getattr(node, "users", ())) == 1:
+        if str(node.target) not in _HOMOGENEOUS and not _pads(node):
             return node
         node = node.args[0]
     return None
+
+
+def _pads(node: Any) -> bool:
+    """Whether it pads with zeros or with the values themselves, which scale."""
+    mode, value = (*node.args, "constant", 0)[2:4] if str(node.target) == "aten.pad.default" else ("constant", 1)
+    return mode != "constant" or not value
+
+
+def _in_the_way(between: Counter[str]) -> Iterator[str]:
+    for name, count in between.most_common():
+        yield f"; {name} stands between {count} pairs, and what it gives does not scale with what it gets"
 
 
 def _both(module: nn.Module, pair: Pair) -> tuple[Any, Any]:
     return module.get_submodule(pair.first), module.get_submodule(pair.second)
 
 
-def _is_shared(layer: nn.Module, readers: Counter[int]) -> bool:
-    return any(readers[id(each)] > 1 for each in layer.parameters(recurse=False))
+def _is_tied(module: nn.Module, pair: Pair) -> bool:
+    """Whether another module reads a weight of the pair, too, which then can't be scaled for this one alone."""
+    readers = Counter(id(each) for part in module.modules() for each in part.parameters(recurse=False))
+    return any(readers[id(each)] > 1 for layer in _both(module, pair) for each in layer.parameters(recurse=False))
 
 
 def _fit(first: Any, second: Any) -> bool:
     """Whether the first's outputs are, one for one, the second's input channels; grouped ones only if depthwise."""
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
-    if type(first) not in kinds or type(second) not in kinds:
+    if not all(isinstance(each, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear) for each in (first, second)):
         return False
     return bool(_inputs(second).shape[0] == first.weight.shape[0])
 
