@@ -4,6 +4,7 @@
 
 Prints one JSON object. The bundles stay in FOLDER, to be measured with `seatrial gate`. Beside parity on the model's
 own 60 checks, top-1 of each artifact is compared with FP32's on so many crops of each photograph that set no range.
+INT8 is there twice: as the exporter makes it, and by the recipe `quantize: {rounding: adaptive}`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from typing import Any
 import numpy as np
 from benchmarks.classic.artifacts import answers
 
+import seatrial
+from seatrial.compression.quantization.settings import Quantize
 from seatrial.demo import efficientnet_lite0
 from seatrial.exporters import export
 from seatrial.source import ModelSource
@@ -27,6 +30,7 @@ from seatrial_targets import registry
 
 SEED = 5000  # other crops than those of the model's checks
 TARGETS = ("x86-64-cpu-fp32", "x86-64-cpu-fp16", "x86-64-cpu-int8")
+ADAPTIVE = "x86-64-cpu-int8, adaptive rounding"
 
 
 def main() -> None:
@@ -39,6 +43,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         source = efficientnet_lite0.build()
         rows = {name: exported(source, name, out or Path(temporary)) for name in TARGETS}
+        rows[ADAPTIVE] = exported(source, TARGETS[-1], out or Path(temporary), Quantize(rounding="adaptive"))
         for photograph in (*efficientnet_lite0.LABELLED, *efficientnet_lite0.UNLABELLED):
             for name, part in agreement(rows, photograph, arguments.crops).items():
                 rows[name].setdefault("agreement", {})[photograph] = part
@@ -55,9 +60,11 @@ def agreement(rows: dict[str, dict[str, Any]], photograph: str, count: int) -> d
     return {name: round(float((each == found[TARGETS[0]]).mean()), 4) for name, each in found.items()}
 
 
-def exported(source: ModelSource, target: str, out: Path) -> dict[str, Any]:
-    """Export once; return sizes, parity, accuracy, wall time, and the peak memory of this process so far."""
+def exported(source: ModelSource, target: str, out: Path, *steps: Quantize) -> dict[str, Any]:
+    """Compress and export once; return sizes, parity, accuracy, time, and the peak memory of this process so far."""
     start = time.monotonic()
+    if steps:
+        source, out = seatrial.compress(source, list(steps), targets=[target]).source, out / "recipe"
     bundle = Bundle.open(export(source, registry.get(target), out))
     manifest = bundle.manifest
     return {
@@ -67,7 +74,7 @@ def exported(source: ModelSource, target: str, out: Path) -> dict[str, Any]:
         "parity": manifest.parity,
         "accuracy": manifest.accuracy,
         "tolerance": manifest.outputs[0].tolerance,
-        "export_s": round(time.monotonic() - start, 1),
+        "seconds": round(time.monotonic() - start, 1),
         "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
 
