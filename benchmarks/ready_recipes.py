@@ -13,7 +13,9 @@ peak memory that of the process of one recipe. Each recipe runs in a process of 
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
+import functools
 import itertools
 import json
 import subprocess
@@ -22,9 +24,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from benchmarks.classic import language_model, minilm, trained
+from benchmarks.classic import crops, language_model, minilm, trained
 from benchmarks.classic.artifacts import answers, top1_of
 from benchmarks.classic.latency import measured
 
@@ -34,7 +35,6 @@ from seatrial.demo import efficientnet_lite0
 from seatrial.source import ModelSource
 
 FP32, INT8, DYNAMIC = "x86-64-cpu-fp32", "x86-64-cpu-int8", "x86-64-cpu-int8-dynamic"
-CROPS = 8  # of EfficientNet's photographs in a batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,21 +57,10 @@ def digits(name: str) -> Callable[[Path, int], ModelSource]:
 
 
 def efficientnet(work: Path, batches: int) -> ModelSource:
-    """Return EfficientNet-Lite0, which trains on crops of photographs to keep its own probabilities."""
+    """Return EfficientNet-Lite0, which trains on crops of photographs to keep its own answers."""
     source = efficientnet_lite0.build()
-    names = efficientnet_lite0.CALIBRATION
-
-    def train() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        seeds = torch.randint(2**31, (batches, CROPS)).tolist()
-        for row in seeds:
-            pairs = zip(itertools.cycle(names), row, strict=False)
-            crops = [next(efficientnet_lite0._crops(name, 1, seed)) for name, seed in pairs]
-            images = torch.from_numpy(np.concatenate(crops))
-            with torch.no_grad():
-                answered = source.module(images).softmax(1)
-            yield images, answered
-
-    return dataclasses.replace(source, train=train, loss=torch.nn.functional.cross_entropy, evaluate=None)
+    train = functools.partial(crops.epoch, copy.deepcopy(source.module), batches)
+    return dataclasses.replace(source, train=train, loss=crops.loss, evaluate=None)
 
 
 def sentences(work: Path, batches: int) -> ModelSource:

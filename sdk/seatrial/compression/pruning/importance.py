@@ -32,19 +32,27 @@ def estimator(settings: Prune) -> Any:
 
 
 class Gradients:
-    """Gradients of the source's loss, summed over some batches, by parameter; empty where no estimator needs them."""
+    """Gradients of the source's loss, summed over some batches, by parameter; empty where no estimator needs them.
 
-    def __init__(self, state: CompressionState, settings: Prune) -> None:
-        self._found: dict[str, torch.Tensor] = {}
-        if settings.importance == "taylor":
-            self._collect(state, settings.batches)
+    They are found once and hold until the model is trained: a search for the amount tries many with the same ones.
+    """
 
-    def put(self, module: torch.nn.Module) -> None:
-        """Give the parameters of ``module`` those gradients."""
+    def __init__(self, settings: Prune) -> None:
+        self.settings = settings
+        self._found: dict[str, torch.Tensor] | None = None
+
+    def put(self, module: torch.nn.Module, state: CompressionState) -> None:
+        """Give the parameters of ``module``, which is the state's or a copy of it, those gradients."""
+        if self._found is None:
+            self._found = self._collect(state, self.settings.batches) if self.settings.importance == "taylor" else {}
         for name, parameter in module.named_parameters():
             parameter.grad = self._found[name].clone() if name in self._found else None
 
-    def _collect(self, state: CompressionState, most: int) -> None:
+    def forget(self) -> None:
+        """Find them anew at the next time: the weights have changed."""
+        self._found = None
+
+    def _collect(self, state: CompressionState, most: int) -> dict[str, torch.Tensor]:
         objective = SupervisedObjective(state.source.loss)
         batches = Batches(state.source.train or (), forward_names(state.source.module))
         state.module.zero_grad(set_to_none=True)
@@ -52,5 +60,6 @@ class Gradients:
             state.tell("gradients", index, most)
             backward(state.module, objective, batch, 1, index)
         named = state.module.named_parameters()
-        self._found = {name: each.grad.clone() for name, each in named if each.grad is not None}
+        found = {name: each.grad.clone() for name, each in named if each.grad is not None}
         state.module.zero_grad(set_to_none=True)
+        return found

@@ -35,6 +35,10 @@ class Reach:
 class PruneStep(Step[Prune]):
     """Carries `Prune` out."""
 
+    def __init__(self, settings: Prune) -> None:
+        super().__init__(settings)
+        self.gradients = Gradients(settings)
+
     def check(self, state: CompressionState) -> None:
         """Find every layer that is named; a device must be there for a goal of latency."""
         named = _names(state)
@@ -50,11 +54,14 @@ class PruneStep(Step[Prune]):
         amount, search = self._amount(state, ignored, log)
         parts = [0.0, *self.settings.parts()]
         log.prepare(state, self.settings, self._pulled(state))
+        if self.settings.penalty is not None:
+            self.gradients.forget()
         for index in range(log.done, self.settings.rounds):
             state.tell("prune", index, self.settings.rounds)
             reach = Reach(amount * parts[index], amount * parts[index + 1], parts[index], parts[index + 1])
             log.add(self._cut(state, state.module, ignored, self._ended(state, ignored, reach, log, search)))
             log.train(state, self.settings, self._pulled(state))
+            self.gradients.forget()
             log.keep(state)
         state.edits += log.edits
         return self._outcome(before, channel_counts(state.module), amount, search, ignored)
@@ -85,7 +92,7 @@ class PruneStep(Step[Prune]):
             heads=heads if first else {},
             head_amount=settings.head_amount if first else 0.0,
         )
-        Gradients(state, settings).put(module)
+        self.gradients.put(module, state)
         return cut_channels(module, cut, estimator(settings), state.source.inputs, state.source.positional)
 
     def _pulled(self, state: CompressionState) -> tuple[str, ...]:

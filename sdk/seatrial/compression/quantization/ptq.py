@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -54,7 +55,7 @@ class QuantizeStep(Step[Quantize]):
         model = prepared(captured.program.module(), quantizer)
         require_layers(quantizer)
         calibration = Calibration(state, captured, self.settings.samples)
-        notes = (*calibration.run(model), *self._convert(model, calibration, state))
+        notes = (*calibration.run(model), *self._convert(model, calibration, state), *half_remarks(half, state))
         compute_in_half(state.module, half)
         return Outcome(notes, {"layers": quantizer.layers})
 
@@ -118,14 +119,27 @@ def _int8_instead(target: TargetProfile) -> str:
 def kept_layers(settings: QuantizerSettings, state: CompressionState) -> list[str]:
     """Return the paths of the layers that get no quantizers: those that ``keep_float`` and ``keep_half`` name.
 
-    Raises UnknownNameError, UserError.
+    Raises UnknownNameError, and UserError for a layer that both name.
     """
-    return _selected((*settings.keep_float, *settings.keep_half), state)
+    kept, half = _selected(settings.keep_float, state), half_layers(settings, state)
+    if both := [path for path in kept if path in half]:
+        raise UserError(
+            f"keep_float and keep_half both name {both[0]}: a layer is float32 or float16, leave it out of one"
+        )
+    return [*kept, *half]
 
 
 def half_layers(settings: QuantizerSettings, state: CompressionState) -> list[str]:
     """Return the paths of the layers that ``keep_half`` names. Raises UnknownNameError, UserError."""
     return _selected(settings.keep_half, state)
+
+
+def half_remarks(half: Sequence[str], state: CompressionState) -> tuple[str, ...]:
+    """Say for which targets layers in float16 lose time."""
+    on_x86 = (each for each in state.targets if each.device.architecture == "x86_64")
+    slower = [each.name for each in on_x86 if each.runtime.name == "onnxruntime"]
+    why = "ONNX Runtime computes float16 in float32 on an x86 CPU, between casts, which is slower than keep_float"
+    return (f"{', '.join(slower)}: keep_half: {why}",) if half and slower else ()
 
 
 def _selected(patterns: tuple[str, ...], state: CompressionState) -> list[str]:

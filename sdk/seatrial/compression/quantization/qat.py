@@ -28,7 +28,7 @@ from .pt2e import (
     converted,
     prepared_for_training,
 )
-from .ptq import half_layers, is_asymmetric, kept_layers, refused, require_layers, specs
+from .ptq import half_layers, half_remarks, is_asymmetric, kept_layers, refused, require_layers, specs
 from .qat_settings import Qat
 from .quantizer import LayerQuantizer
 
@@ -66,7 +66,7 @@ class QatStep(Step[Qat]):
         state.form, state.learned_scales = "quantized", True
         set_training(state.module, False)
         teacher = (f"teacher: {self.settings.teacher}",) if self.settings.distil else ()
-        return described(report, f"{len(quantizer.layers)} layers as INT8", *teacher)
+        return described(report, f"{len(quantizer.layers)} layers as INT8", *teacher, *half_remarks(half, state))
 
     def _captured(self, state: CompressionState) -> Captured:
         """The model with its batch norms folded, captured for batches of any size."""

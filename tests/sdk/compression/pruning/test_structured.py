@@ -113,6 +113,18 @@ def test_what_is_near_zero_goes_first(source: Source, importance: Any) -> None:
     assert made.record.steps[0].after.quality["sqnr_db"] > 100
 
 
+def test_a_search_for_the_amount_looks_at_the_training_data_once(source: Source) -> None:
+    looked = []
+
+    def train() -> list[tuple[torch.Tensor, torch.Tensor]]:
+        looked.append(1)
+        return [(torch.cat([source().inputs["image"]] * 2), torch.tensor([0, 1]))]
+
+    made = seatrial.compress(source(train=train), [Prune(until=Goal(macs="60 %"), importance="taylor", round_to=1)])
+    assert len(made.record.steps[0].details["tried"]) > 2
+    assert len(looked) == 1
+
+
 def test_taylor_keeps_what_the_loss_needs(source: Source) -> None:
     """The head reads only the last 8 channels: the others have no gradient, however large their weights."""
     given = source(train=[(torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 3]))] * 2)

@@ -126,6 +126,17 @@ def test_float16_where_it_can_not_be_is_said(source: Source) -> None:
         seatrial.compress(given, [Quantize(keep_half=("head",))])
 
 
+def test_a_layer_is_kept_in_one_precision(source: Source) -> None:
+    with pytest.raises(UserError, match="keep_float and keep_half both name conv2"):
+        seatrial.compress(source(), [Quantize(keep_float=("conv*",), keep_half=("conv2",))])
+
+
+@pytest.mark.parametrize(("target", "said"), [("x86-64-cpu-int8", True), ("arm64-cpu-int8", False)])
+def test_float16_that_makes_slower_is_said(source: Source, target: str, said: bool) -> None:
+    notes = seatrial.compress(source(), [Quantize(keep_half=("conv2",))], targets=[target]).record.steps[-1].notes
+    assert any("between casts, which is slower" in note for note in notes) == said
+
+
 def test_one_scale_per_tensor(source: Source) -> None:
     found = quantizers(compressed(source(), weights="per_tensor").program)
     assert {len(each.scale) for each in found} == {1}
