@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -48,13 +49,17 @@ def _install() -> None:
             settings.write_text(settings.read_text() + "\ncreate_main_cluster = false\n")
 
 
+PREFIX = "seatrial-pg-"
+
+
 class Postgres:
     """One server. It does not run as root, which it refuses, but as the user `postgres` of its package."""
 
     def __init__(self) -> None:
         self.programs = require_postgres()
         self.user = "postgres" if os.geteuid() == 0 else None
-        self.folder = Path(tempfile.mkdtemp(prefix="seatrial-pg-"))
+        self._sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
         self.port = free_port()
         if self.user:
             shutil.chown(self.folder, self.user, self.user)
@@ -62,6 +67,15 @@ class Postgres:
         (self.folder / "password").chmod(0o644)
         self._run("initdb", "-D", self._data, "-U", "owner", "-A", "scram-sha-256", f"--pwfile={self.folder}/password")
         self.start()
+
+    def _sweep(self) -> None:
+        """Stop and remove the servers of test runs that were killed."""
+        for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+            owner = folder.name.removeprefix(PREFIX).split("-")[0]
+            if not Path("/proc", owner).exists():
+                with contextlib.suppress(AssertionError):  # it had not started
+                    self._run("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "-w", "stop")
+                shutil.rmtree(folder, ignore_errors=True)
 
     @property
     def _data(self) -> str:
