@@ -49,7 +49,7 @@ def cut_loose(program: torch.export.ExportedProgram) -> None:
 def _alone(value: Any, made: dict[Any, torch.Tensor]) -> Any:
     import torch
 
-    if not isinstance(value, torch.Tensor):
+    if not isinstance(value, torch.Tensor) or value.layout is not torch.strided:
         return value
     storage = value.untyped_storage()
     if storage.nbytes() <= value.numel() * value.element_size():

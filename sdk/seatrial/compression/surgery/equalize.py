@@ -111,7 +111,7 @@ def _pads(node: Any) -> bool:
 
 def _in_the_way(between: Counter[str]) -> Iterator[str]:
     for name, count in between.most_common():
-        yield f"; {name} stands between {count} pairs, and what it gives does not scale with what it gets"
+        yield f"; {name} keeps {count} pairs apart"
 
 
 def _both(module: nn.Module, pair: Pair) -> tuple[Any, Any]:
