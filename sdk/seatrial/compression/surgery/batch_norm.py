@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..state import CompressionState
 
 Pair = tuple[str, str]
-_BEFORE = ("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default", "aten.linear.default")
+LAYERS = ("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default", "aten.linear.default")
 
 
 class FoldBatchNormStep(Step[FoldBatchNorm]):
@@ -40,7 +40,7 @@ def foldable(source: ModelSource) -> list[Pair]:
     Raises ExportError, with the user's line, when the model can't be captured.
     """
     nodes = capture_for_export(source).graph.nodes
-    calls = Counter(node_module(node) for node in nodes if str(node.target) in (*_BEFORE, "aten.batch_norm.default"))
+    calls = Counter(node_module(node) for node in nodes if str(node.target) in (*LAYERS, "aten.batch_norm.default"))
     norms = [node for node in nodes if str(node.target) == "aten.batch_norm.default"]
     pairs = [(node_module(norm.args[0]), node_module(norm)) for norm in norms if _is_pair(norm.args[0])]
     return [pair for pair in pairs if all(calls[path] == 1 for path in pair) and _are_layers(source.module, pair)]
@@ -57,7 +57,7 @@ def replay(module: torch.nn.Module, edit: Mapping[str, Any], inputs: Mapping[str
 
 
 def _is_pair(before: Any) -> bool:
-    return str(before.target) in _BEFORE and len(before.users) == 1
+    return str(before.target) in LAYERS and len(before.users) == 1
 
 
 def _are_layers(module: torch.nn.Module, pair: Pair) -> bool:

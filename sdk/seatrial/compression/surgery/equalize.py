@@ -8,7 +8,6 @@ matching input channel of the second by s changes nothing. With s = sqrt(r1 / r2
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -19,14 +18,13 @@ from seatrial_targets.errors import UserError
 from ...exporters.blame import node_module
 from ..capture import capture_for_export
 from ..step import Outcome, Step
-from .batch_norm import FoldBatchNormStep
+from .batch_norm import LAYERS, FoldBatchNormStep
 from .settings import Equalize, FoldBatchNorm
 
 if TYPE_CHECKING:
     from ...source import ModelSource
     from ..state import CompressionState
 
-_LAYERS = ("aten.conv1d.default", "aten.conv2d.default", "aten.conv3d.default", "aten.linear.default")
 # What stands between without harm: f(s x) = s f(x) for s > 0, channel by channel.
 _HOMOGENEOUS = (
     "aten.relu.default", "aten.relu_.default", "aten.leaky_relu.default", "aten.leaky_relu_.default",
@@ -53,13 +51,13 @@ class EqualizeStep(Step[Equalize]):
         if not pairs:
             raise UserError(
                 "there is nothing to equalize: no layer alone reads another one directly, through ReLU or a pool"
-                + "".join(_in_the_way(between))
+                + _in_the_way(between)
             )
         rounds, widest = 0, float("inf")
         while widest > CONVERGED and rounds < self.settings.rounds:
             widest = max(equalized(*_both(state.module, pair)) for pair in pairs)
             rounds += 1
-        note = f"{len(pairs)} pairs of layers equalized in {rounds} rounds{''.join(_in_the_way(between))}"
+        note = f"{len(pairs)} pairs of layers equalized in {rounds} rounds{_in_the_way(between)}"
         return Outcome((*folded.notes, note), {"pairs": [list(pair) for pair in pairs], "rounds": rounds})
 
 
@@ -90,8 +88,10 @@ def _neighbours(layers: list[Any]) -> tuple[list[Pair], Counter[str]]:
 
 
 def _is_layer(node: Any) -> bool:
-    """Whether a node is a layer that reads its module's own weight as it is."""
-    return str(getattr(node, "target", "")) in _LAYERS and node.args[1].op == "placeholder"
+    """Whether a node is a layer, with weights as they are stored, which nothing else in the graph reads."""
+    if str(getattr(node, "target", "")) not in LAYERS:
+        return False
+    return all(each.op == "placeholder" and len(each.users) == 1 for each in node.args[1:3] if each is not None)
 
 
 def _behind(node: Any) -> Any:
@@ -109,9 +109,8 @@ def _pads(node: Any) -> bool:
     return mode != "constant" or not value
 
 
-def _in_the_way(between: Counter[str]) -> Iterator[str]:
-    for name, count in between.most_common():
-        yield f"; {name} keeps {count} pairs apart"
+def _in_the_way(between: Counter[str]) -> str:
+    return "".join(f"; {name} keeps {count} pairs apart" for name, count in between.most_common())
 
 
 def _both(module: nn.Module, pair: Pair) -> tuple[Any, Any]:

@@ -149,6 +149,18 @@ def test_a_convolution_of_ones_own_is_equalized_where_scaling_is_harmless(source
     assert made.after.quality["sqnr_db"] > 100
 
 
+class ReadsItsWeights(nn.Conv2d):
+    """A convolution of which more than the convolution reads the weights."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return torch.relu(super().forward(image)) + self.weight.abs().mean()
+
+
+def test_weights_that_something_else_reads_are_left(source: Source) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), ReadsItsWeights(3, 3, 1), nn.Conv2d(3, 3, 1))
+    assert equalizable(source(module=net.eval()))[0] == []
+
+
 def test_what_stands_between_layers_is_named(source: Source) -> None:
     relu6 = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU6(), nn.Conv2d(3, 3, 1), nn.ReLU6(), nn.Conv2d(3, 3, 1))
     with pytest.raises(UserError, match="hardtanh keeps 2 pairs apart"):
