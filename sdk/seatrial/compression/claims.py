@@ -22,6 +22,13 @@ def remarks(module: torch.nn.Module, targets: Sequence[TargetProfile]) -> tuple[
     return tuple(text for target in targets for text in _of_target(target, convolutional))
 
 
+def half_remarks(half: Sequence[str], targets: Sequence[TargetProfile]) -> tuple[str, ...]:
+    """Say for which targets the layers ``half``, computed in float16, lose time."""
+    slower = [each.name for each in targets if each.runtime.name == "onnxruntime" and _is_x86(each)]
+    why = "ONNX Runtime computes float16 in float32 on an x86 CPU, between casts, which is slower than keep_float"
+    return (f"{', '.join(slower)}: keep_half: {why}",) if half and slower else ()
+
+
 def convolutional_part(module: torch.nn.Module) -> float:
     """Return the part of the weights of convolutions and linear layers that convolutions hold, by their axes."""
     weights = [each for each in module.state_dict().values() if each.ndim >= 2]
@@ -33,7 +40,7 @@ def _of_target(target: TargetProfile, convolutional: bool) -> list[str]:
     if target.runtime.name != "onnxruntime":
         return []
     found = []
-    if target.precision == "fp16" and target.device.architecture == "x86_64":
+    if target.precision == "fp16" and _is_x86(target):
         found.append(
             f"{target.name}: FP16 halves the file and no more: ONNX Runtime computes in float32 on an x86 CPU, so that "
             "the model is not faster and needs as much memory; static INT8 is the way to speed there"
@@ -45,3 +52,7 @@ def _of_target(target: TargetProfile, convolutional: bool) -> list[str]:
             "model is: ConvInteger costs at least as much as float32; use static INT8"
         )
     return found
+
+
+def _is_x86(target: TargetProfile) -> bool:
+    return target.device.architecture == "x86_64"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from seatrial_targets.errors import UserError
 
 from ..capture import capture_batched
+from ..claims import half_remarks
 from ..state import CompressionState, select, set_training
 from ..step import Outcome, Step
 from .calibrating import Calibration
@@ -55,7 +55,7 @@ class QuantizeStep(Step[Quantize]):
         model = prepared(captured.program.module(), quantizer)
         require_layers(quantizer)
         calibration = Calibration(state, captured, self.settings.samples)
-        notes = (*calibration.run(model), *self._convert(model, calibration, state), *half_remarks(half, state))
+        notes = (*calibration.run(model), *self._convert(model, calibration, state), *half_remarks(half, state.targets))
         compute_in_half(state.module, half)
         return Outcome(notes, {"layers": quantizer.layers})
 
@@ -132,14 +132,6 @@ def kept_layers(settings: QuantizerSettings, state: CompressionState) -> list[st
 def half_layers(settings: QuantizerSettings, state: CompressionState) -> list[str]:
     """Return the paths of the layers that ``keep_half`` names. Raises UnknownNameError, UserError."""
     return _selected(settings.keep_half, state)
-
-
-def half_remarks(half: Sequence[str], state: CompressionState) -> tuple[str, ...]:
-    """Say for which targets layers in float16 lose time."""
-    on_x86 = (each for each in state.targets if each.device.architecture == "x86_64")
-    slower = [each.name for each in on_x86 if each.runtime.name == "onnxruntime"]
-    why = "ONNX Runtime computes float16 in float32 on an x86 CPU, between casts, which is slower than keep_float"
-    return (f"{', '.join(slower)}: keep_half: {why}",) if half and slower else ()
 
 
 def _selected(patterns: tuple[str, ...], state: CompressionState) -> list[str]:

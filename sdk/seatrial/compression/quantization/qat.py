@@ -11,6 +11,7 @@ from torch import nn
 from seatrial_targets.errors import UserError
 
 from ..capture import Captured, capture_batched
+from ..claims import half_remarks
 from ..distillation.distil import make_objective
 from ..state import CompressionState, set_training
 from ..step import Outcome, Step
@@ -28,7 +29,7 @@ from .pt2e import (
     converted,
     prepared_for_training,
 )
-from .ptq import half_layers, half_remarks, is_asymmetric, kept_layers, refused, require_layers, specs
+from .ptq import half_layers, is_asymmetric, kept_layers, refused, require_layers, specs
 from .qat_settings import Qat
 from .quantizer import LayerQuantizer
 
@@ -66,7 +67,9 @@ class QatStep(Step[Qat]):
         state.form, state.learned_scales = "quantized", True
         set_training(state.module, False)
         teacher = (f"teacher: {self.settings.teacher}",) if self.settings.distil else ()
-        return described(report, f"{len(quantizer.layers)} layers as INT8", *teacher, *half_remarks(half, state))
+        return described(
+            report, f"{len(quantizer.layers)} layers as INT8", *teacher, *half_remarks(half, state.targets)
+        )
 
     def _captured(self, state: CompressionState) -> Captured:
         """The model with its batch norms folded, captured for batches of any size."""
