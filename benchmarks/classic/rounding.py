@@ -20,7 +20,7 @@ import torch
 import seatrial
 from seatrial.compression.quantization.settings import Quantize
 from seatrial.compression.settings import StepSettings
-from seatrial.compression.surgery.settings import Equalize
+from seatrial.compression.surgery.settings import Equalize, ReplaceActivation
 from seatrial.compression.usage import Usage
 from seatrial.demo import efficientnet_lite0
 from seatrial.source import ModelSource
@@ -34,8 +34,10 @@ MODELS: dict[str, Callable[[Path], ModelSource]] = {
 }
 
 
-def ways() -> dict[str, Sequence[StepSettings]]:
-    """Return the recipes by name."""
+def ways(source: ModelSource) -> dict[str, Sequence[StepSettings]]:
+    """Return the recipes by name; with one that makes ReLU6, which equalisation can't reach across, to ReLU."""
+    has_relu6 = any(isinstance(each, torch.nn.ReLU6) for each in source.module.modules())
+    relu = {"float, ReLU for ReLU6": [ReplaceActivation(replace={"ReLU6": "ReLU"})]} if has_relu6 else {}
     plain: dict[str, Any] = {"bias_correction": False}
     tensor: dict[str, Any] = {"weights": "per_tensor"}
     return {
@@ -51,6 +53,7 @@ def ways() -> dict[str, Sequence[StepSettings]]:
         "one scale per tensor": [Quantize(**plain, **tensor)],
         "one scale per tensor, equalised": [Equalize(), Quantize(**plain, **tensor)],
         "one scale per tensor, equalised, bias correction": [Equalize(), Quantize(**tensor)],
+        **relu,
     }
 
 
@@ -71,7 +74,7 @@ def main() -> None:
     print("| model | INT8 | SQNR dB | top-1 as float | s |\n|---|---|---|---|---|")
     for model in arguments.models:
         source = dataclasses.replace(MODELS[model](arguments.work), evaluate=None)
-        for name, recipe in ways().items():
+        for name, recipe in ways(source).items():
             path = arguments.work / f"rounding-{model}-{slug(name)}.json"
             row = kept(path, lambda source=source, recipe=recipe: measured(source, recipe))  # type: ignore[misc]
             cells = f"{row['sqnr_db']:.1f} | {100 * row['top1_agreement']:.1f} % | {row['seconds']:.0f}"
