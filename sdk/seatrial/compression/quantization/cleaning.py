@@ -42,11 +42,22 @@ def _rename(module: torch.fx.GraphModule, node: Any, name: str) -> None:
 
 def put_buffer(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
     """Put a buffer at a path, in the place of what is there."""
+    place, leaf = _cleared(module, name)
+    place.register_buffer(leaf, value)
+
+
+def put_parameter(module: torch.nn.Module, name: str, value: torch.Tensor) -> None:
+    """Put a parameter that is not trained at a path, in the place of what is there."""
+    place, leaf = _cleared(module, name)
+    place.register_parameter(leaf, torch.nn.Parameter(value, requires_grad=False))
+
+
+def _cleared(module: torch.nn.Module, name: str) -> tuple[torch.nn.Module, str]:
     parent, _, leaf = name.rpartition(".")
     place = _made_submodule(module, parent)
     if hasattr(place, leaf):
         delattr(place, leaf)
-    place.register_buffer(leaf, value)
+    return place, leaf
 
 
 def _made_submodule(module: torch.nn.Module, path: str) -> torch.nn.Module:

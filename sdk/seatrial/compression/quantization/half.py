@@ -9,7 +9,7 @@ import torch
 
 from seatrial_targets.errors import UserError
 
-from .cleaning import attribute, put_buffer
+from .cleaning import attribute, put_parameter
 from .quantizer import fused_end, is_weight, layer_nodes, layer_path
 
 _TO = torch.ops.aten.to.dtype
@@ -49,5 +49,5 @@ def _in_half(module: torch.fx.GraphModule, constant: Any) -> Any:
         raise UserError(f"keep_half: {constant.target} has values that float16 does not hold; leave its layer out")
     if len(constant.users) > 1:
         return constant.graph.call_function(_TO, (constant, torch.float16))
-    put_buffer(module, constant.target, value)
+    put_parameter(module, constant.target, value)
     return constant

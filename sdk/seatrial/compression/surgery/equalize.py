@@ -57,7 +57,7 @@ class EqualizeStep(Step[Equalize]):
         while widest > CONVERGED and rounds < self.settings.rounds:
             widest = max(equalized(*_both(state.module, pair)) for pair in pairs)
             rounds += 1
-        note = f"{len(pairs)} pairs of layers equalized in {rounds} rounds{_in_the_way(between)}"
+        note = f"{_pairs(len(pairs))} of layers equalized in {rounds} rounds{_in_the_way(between)}"
         return Outcome((*folded.notes, note), {"pairs": [list(pair) for pair in pairs], "rounds": rounds})
 
 
@@ -110,7 +110,11 @@ def _pads(node: Any) -> bool:
 
 
 def _in_the_way(between: Counter[str]) -> str:
-    return "".join(f"; {name} keeps {count} pairs apart" for name, count in between.most_common())
+    return "".join(f"; {name} keeps apart {_pairs(count)}" for name, count in between.most_common())
+
+
+def _pairs(count: int) -> str:
+    return f"{count} pair{'s' * (count != 1)}"
 
 
 def _both(module: nn.Module, pair: Pair) -> tuple[Any, Any]:

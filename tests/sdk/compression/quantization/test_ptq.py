@@ -96,6 +96,9 @@ def test_layers_in_float16_arrive_so_in_the_file(source: Source, tmp_path: Path,
     assert {name for name, value in state.items() if value.dtype == torch.float16} == {
         "conv2.weight", "conv2.bias", "head.weight", "head.bias",
     }  # fmt: skip
+    without = seatrial.compress(given, [step.model_copy(update={"keep_half": ()})], targets=["arm64-cpu-int8"])
+    counts = [each.record.steps[-1].after.parameters for each in (made, without)]
+    assert counts[0] == counts[1]  # weights in float16 are parameters as well
     loaded = load_source(str(tmp_path / "small.pt2")).with_data_of(given)
     bundle = seatrial.export(loaded, "arm64-cpu-int8", tmp_path)
     graph = onnx.load(bundle.path / "model.onnx").graph
