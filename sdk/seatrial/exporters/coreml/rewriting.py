@@ -48,15 +48,24 @@ def _table(program: torch.export.ExportedProgram) -> dict[Any, Rewrite]:
     import torch
 
     known, found = _Rewrites(), dict[Any, Rewrite]()
-    prelu = torch.ops.aten.prelu.default
+    sometimes = {torch.ops.aten.prelu.default: _prelu, torch.ops.aten.hardtanh.default: _hardtanh}
     for node in program.graph.nodes:
         if node.op != "call_function" or str(node.target).startswith(KEPT):
             continue
-        if node.target == prelu:
-            found |= {prelu: _prelu} if node.args[0].meta["val"].dim() != IMAGE_RANK else {}
+        if node.target in sometimes:
+            found |= {node.target: sometimes[node.target]} if _is_refused(node) else {}
         elif not _is_converted(node.target) and (rewrite := known.get(node.target)):
             found[node.target] = rewrite
     return found
+
+
+def _is_refused(node: Any) -> bool:
+    """Whether coremltools, which knows the operator, can't take it of this value."""
+    import torch
+
+    value = node.args[0].meta["val"]
+    is_prelu = node.target == torch.ops.aten.prelu.default
+    return bool(value.dim() != IMAGE_RANK if is_prelu else value.dtype == torch.float16)
 
 
 def _is_converted(target: Any) -> bool:
@@ -148,3 +157,10 @@ def _prelu(x: torch.Tensor, weight: torch.Tensor) -> Any:
         return NotImplemented
     slopes = weight.reshape([1, -1] + [1] * (x.dim() - 2)) if x.dim() > 1 else weight
     return torch.where(x > 0, x, slopes * x)
+
+
+def _hardtanh(x: torch.Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """coremltools gives the limits in float32, which its own checks refuse beside float16; those of a clamp fit."""
+    import torch
+
+    return torch.clamp(x, min_val, max_val) if x.dtype == torch.float16 else NotImplemented

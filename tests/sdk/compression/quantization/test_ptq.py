@@ -119,6 +119,18 @@ def test_layers_in_float16_for_other_runtimes(source: Source, tmp_path: Path, ta
     assert manifest.parity["sqnr_db"] > 30
 
 
+@pytest.mark.parametrize("target", ["arm64-cpu-int8", "jetson-orin-nano-int8", "iphone-a18-int8"])
+def test_the_limits_of_an_activation_in_float16(source: Source, tmp_path: Path, target: str) -> None:
+    torch.manual_seed(0)
+    layers = (torch.nn.Conv2d(3, 16, 3), torch.nn.ReLU6(), torch.nn.Conv2d(16, 16, 1), torch.nn.ReLU6())
+    given = source(module=torch.nn.Sequential(*layers).eval())
+    seatrial.compress(given, [Quantize(keep_half=("0",))], tmp_path / "small.pt2", targets=[target])
+    loaded = load_source(str(tmp_path / "small.pt2")).with_data_of(given)
+    manifest = seatrial.export(loaded, target, tmp_path).manifest
+    assert manifest.precision_summary == {"int8": 1, "float16": 1}
+    assert manifest.parity["sqnr_db"] > 30
+
+
 def test_float16_where_it_can_not_be_is_said(source: Source) -> None:
     with pytest.raises(UserError, match=r"unknown layer 'haed'.*did you mean 'head'"):
         seatrial.compress(source(), [Quantize(keep_half=("haed",))])
